@@ -1,0 +1,251 @@
+/*
+ * counter: the service inside the guest of the tests and the demo.
+ *
+ * Its one global counter lives in guest memory only, so a client that sees it repeat or go back has seen a guest that
+ * was resumed from the wrong moment. One process and one poll loop: the fewer pages an idle guest dirties, the closer
+ * a checkpoint's cost is to Kemari's own.
+ *
+ * port 7     echo, byte for byte
+ * port 7000  lines:  "N"          -> "N C", C the next value of the counter, one counter for all connections
+ *                    "dirty R"    -> "dirty R", from now on R pages are dirtied each second
+ *                    "reboot" | "poweroff"  -> reboot(2); no answer
+ *
+ * usage: counter [dirty-pages-per-second]
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/reboot.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+	PORT_ECHO = 7,
+	PORT_COUNTER = 7000,
+	CONNECTIONS_MAX = 64,
+	LISTENERS = 2,
+	BUFFER_BYTES = 16384,
+	LINE_BYTES_MAX = 64,
+	PAGE_BYTES = 4096,
+	DIRTY_PAGES = 8192, /* 32 MiB written round and round */
+	DIRTY_TICK_MS = 10,
+};
+
+struct connection {
+	int descriptor;
+	int port;
+	size_t in_bytes, out_bytes;
+	char in[BUFFER_BYTES], out[BUFFER_BYTES];
+};
+
+static struct connection connections[CONNECTIONS_MAX];
+static struct pollfd polled[LISTENERS + CONNECTIONS_MAX];
+static unsigned long counter;
+static long dirty_rate;
+static unsigned char *dirty_area;
+
+static void die(const char *what)
+{
+	perror(what);
+	exit(1);
+}
+
+static long now_ms(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000L + now.tv_nsec / 1000000L;
+}
+
+static int listener(int port)
+{
+	int one = 1, descriptor = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(port) };
+
+	if (descriptor < 0)
+		die("socket");
+	setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+	if (bind(descriptor, (struct sockaddr *)&address, sizeof address) || listen(descriptor, CONNECTIONS_MAX))
+		die("listen");
+	return descriptor;
+}
+
+static void dirty_set(long pages_per_second)
+{
+	if (pages_per_second > 0 && !dirty_area) {
+		dirty_area = mmap(NULL, (size_t)DIRTY_PAGES * PAGE_BYTES, PROT_READ | PROT_WRITE,
+				  MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+		if (dirty_area == MAP_FAILED)
+			die("mmap");
+	}
+	dirty_rate = pages_per_second > 0 ? pages_per_second : 0;
+}
+
+/* Writes the pages that are due since the last call; a debt of more than a second is forgiven. */
+static void dirty_some(void)
+{
+	static long last_ms;
+	static unsigned long written;
+	long now = now_ms(), elapsed_ms = now - last_ms;
+
+	if (elapsed_ms > 1000)
+		elapsed_ms = 1000;
+	last_ms = now;
+	for (long due = dirty_rate * elapsed_ms / 1000; due > 0; due--, written++)
+		*(unsigned long *)(dirty_area + written % DIRTY_PAGES * PAGE_BYTES) = written;
+}
+
+static void line_answer(struct connection *c, const char *line)
+{
+	char *room = c->out + c->out_bytes;
+	size_t room_bytes = sizeof c->out - c->out_bytes;
+
+	if (!strcmp(line, "reboot"))
+		reboot(RB_AUTOBOOT);
+	else if (!strcmp(line, "poweroff"))
+		reboot(RB_POWER_OFF);
+	else if (!strncmp(line, "dirty ", 6)) {
+		dirty_set(atol(line + 6));
+		c->out_bytes += (size_t)snprintf(room, room_bytes, "dirty %ld\n", dirty_rate);
+	} else
+		c->out_bytes += (size_t)snprintf(room, room_bytes, "%s %lu\n", line, ++counter);
+}
+
+/* Answers every whole line for which there is room; a line that is too long ends the connection (-1). */
+static int lines_answer(struct connection *c)
+{
+	size_t used = 0;
+
+	while (c->out_bytes + 2 * LINE_BYTES_MAX < sizeof c->out) {
+		char *start = c->in + used, *end = memchr(start, '\n', c->in_bytes - used);
+		if (!end) {
+			if (c->in_bytes - used > LINE_BYTES_MAX)
+				return -1;
+			break;
+		}
+		if (end - start > LINE_BYTES_MAX)
+			return -1;
+		*end = 0;
+		line_answer(c, start);
+		used = (size_t)(end - c->in) + 1;
+	}
+	c->in_bytes -= used;
+	memmove(c->in, c->in + used, c->in_bytes);
+	return 0;
+}
+
+static void echo_answer(struct connection *c)
+{
+	size_t bytes = sizeof c->out - c->out_bytes;
+
+	if (bytes > c->in_bytes)
+		bytes = c->in_bytes;
+	memcpy(c->out + c->out_bytes, c->in, bytes);
+	c->out_bytes += bytes;
+	c->in_bytes -= bytes;
+	memmove(c->in, c->in + bytes, c->in_bytes);
+}
+
+static int answer(struct connection *c)
+{
+	if (c->port == PORT_COUNTER)
+		return lines_answer(c);
+	echo_answer(c);
+	return 0;
+}
+
+/* One turn of a connection: read, answer, write. -1 when it is over. */
+static int serve(struct connection *c)
+{
+	size_t room_bytes = sizeof c->in - c->in_bytes;
+	ssize_t bytes;
+
+	if (room_bytes) {
+		bytes = read(c->descriptor, c->in + c->in_bytes, room_bytes);
+		if (bytes == 0 || (bytes < 0 && errno != EAGAIN && errno != EINTR))
+			return -1;
+		if (bytes > 0)
+			c->in_bytes += (size_t)bytes;
+	}
+	if (answer(c))
+		return -1;
+	if (c->out_bytes) {
+		bytes = write(c->descriptor, c->out, c->out_bytes);
+		if (bytes < 0 && errno != EAGAIN && errno != EINTR)
+			return -1;
+		if (bytes > 0) {
+			c->out_bytes -= (size_t)bytes;
+			memmove(c->out, c->out + bytes, c->out_bytes);
+		}
+	}
+	return 0;
+}
+
+static void accept_one(int listening, int port)
+{
+	int one = 1, descriptor = accept4(listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+	if (descriptor < 0)
+		return;
+	for (int i = 0; i < CONNECTIONS_MAX; i++) {
+		struct connection *c = &connections[i];
+		if (c->descriptor >= 0)
+			continue;
+		setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+		c->descriptor = descriptor;
+		c->port = port;
+		c->in_bytes = c->out_bytes = 0;
+		return;
+	}
+	close(descriptor);
+}
+
+int main(int argc, char **argv)
+{
+	const int ports[LISTENERS] = { PORT_ECHO, PORT_COUNTER };
+
+	signal(SIGPIPE, SIG_IGN);
+	for (int i = 0; i < CONNECTIONS_MAX; i++)
+		connections[i].descriptor = -1;
+	for (int i = 0; i < LISTENERS; i++)
+		polled[i] = (struct pollfd){ .fd = listener(ports[i]), .events = POLLIN };
+	dirty_set(argc > 1 ? atol(argv[1]) : 0);
+	puts("READY");
+	fflush(stdout);
+	for (;;) {
+		for (int i = 0; i < CONNECTIONS_MAX; i++) {
+			struct connection *c = &connections[i];
+			/* poll ignores negative descriptors */
+			polled[LISTENERS + i] = (struct pollfd){
+				.fd = c->descriptor,
+				.events = (short)((c->in_bytes < sizeof c->in ? POLLIN : 0) | (c->out_bytes ? POLLOUT : 0)),
+			};
+		}
+		if (poll(polled, LISTENERS + CONNECTIONS_MAX, dirty_rate ? DIRTY_TICK_MS : -1) < 0 && errno != EINTR)
+			die("poll");
+		if (dirty_rate)
+			dirty_some();
+		for (int i = 0; i < LISTENERS; i++)
+			if (polled[i].revents)
+				accept_one(polled[i].fd, ports[i]);
+		for (int i = 0; i < CONNECTIONS_MAX; i++) {
+			struct connection *c = &connections[i];
+			/* a descriptor accepted in this turn was not polled yet */
+			if (c->descriptor < 0 || polled[LISTENERS + i].fd != c->descriptor || !polled[LISTENERS + i].revents)
+				continue;
+			if (serve(c)) {
+				close(c->descriptor);
+				c->descriptor = -1;
+			}
+		}
+	}
+}
