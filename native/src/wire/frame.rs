@@ -1,0 +1,308 @@
+//! A frame's header: fixed, 64 bytes, little-endian.
+//!
+//! ```text
+//!  0  magic "KMRI"      4  version u16        6  kind u16          8  flags u32        12  payload_len u32
+//! 16  generation u64   24  epoch u64         32  sequence u64     40  payload_checksum u64
+//! 48  reserved u64 (0) 56  header_checksum u64, xxh3-64 of the bytes before it
+//! ```
+
+use thiserror::Error;
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::limits::{HEADER_BYTES, MAX_PAYLOAD, PROTOCOL_VERSION};
+
+const MAGIC: [u8; 4] = *b"KMRI";
+const CHECKED_BYTES: usize = 56;
+
+/// What a frame says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u16)]
+pub enum FrameKind {
+    /// Primary: who I am, which guest, how it is built. The first frame.
+    Hello = 1,
+    /// Secondary: welcome, this is the replica that I hold.
+    Welcome = 2,
+    /// Secondary: no, and why.
+    Refuse = 3,
+    /// Primary: a baseline starts; from here on the replica is worthless until the next complete transaction.
+    SyncBegin = 4,
+    /// Primary: pages of a baseline, applied directly.
+    SyncPages = 5,
+    /// Primary: a transaction starts.
+    Begin = 6,
+    /// Primary: pages of the transaction.
+    Pages = 7,
+    /// Primary: a piece of the transaction's device state.
+    DeviceState = 8,
+    /// Primary: packets that the epoch wants to send and that wait for its ack.
+    Outputs = 9,
+    /// Primary: the transaction is complete; counts and digest.
+    Commit = 10,
+    /// Primary: the transaction that began never was.
+    Cancel = 11,
+    /// Secondary: I hold all of this epoch.
+    Ack = 12,
+    /// Primary: the last checkpoint was acked and the guest is stopped: it is yours.
+    Handover = 13,
+    /// Secondary: I have taken note that the guest is mine.
+    HandoverAck = 14,
+    /// Secondary: my replica of this generation is outdated or gone.
+    Farewell = 15,
+    /// Primary: the guest powered itself off; its generation is over.
+    End = 16,
+    /// Secondary: I will not bring it back to life.
+    EndAck = 17,
+}
+
+impl FrameKind {
+    /// Whether an [`super::Assembly`] takes this frame.
+    pub fn is_transaction(self) -> bool {
+        matches!(
+            self,
+            Self::Begin
+                | Self::Pages
+                | Self::DeviceState
+                | Self::Outputs
+                | Self::Commit
+                | Self::Cancel
+        )
+    }
+
+    fn from_wire(found: u16) -> Option<Self> {
+        Some(match found {
+            1 => Self::Hello,
+            2 => Self::Welcome,
+            3 => Self::Refuse,
+            4 => Self::SyncBegin,
+            5 => Self::SyncPages,
+            6 => Self::Begin,
+            7 => Self::Pages,
+            8 => Self::DeviceState,
+            9 => Self::Outputs,
+            10 => Self::Commit,
+            11 => Self::Cancel,
+            12 => Self::Ack,
+            13 => Self::Handover,
+            14 => Self::HandoverAck,
+            15 => Self::Farewell,
+            16 => Self::End,
+            17 => Self::EndAck,
+            _ => return None,
+        })
+    }
+}
+
+/// What is wrong with a frame. After any of these the connection is of no more use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum FrameError {
+    /// The peer does not speak this protocol, or the stream has lost its place.
+    #[error("frame starts with {found:02x?}, expected {MAGIC:02x?} (\"KMRI\")")]
+    Magic {
+        /// The first four bytes.
+        found: [u8; 4],
+    },
+    /// Another protocol version.
+    #[error("frame has protocol version {found}, expected {PROTOCOL_VERSION}")]
+    Version {
+        /// The peer's version.
+        found: u16,
+    },
+    /// The header was changed on its way.
+    #[error("header checksum is {found:#018x}, expected {expected:#018x}")]
+    HeaderChecksum {
+        /// Computed from the bytes received.
+        expected: u64,
+        /// Read from the header.
+        found: u64,
+    },
+    /// A kind that this version does not have.
+    #[error("frame kind {found} is unknown, expected 1 to 17")]
+    Kind {
+        /// The number found.
+        found: u16,
+    },
+    /// Flags that this version does not have.
+    #[error("frame flags are {found:#x}, expected 0")]
+    Flags {
+        /// The flags found.
+        found: u32,
+    },
+    /// A payload beyond the bound.
+    #[error("payload of {found} bytes, expected at most {MAX_PAYLOAD}")]
+    PayloadTooLong {
+        /// The length found, bytes.
+        found: u32,
+    },
+    /// The payload was changed on its way.
+    #[error(
+        "{kind:?} frame {sequence}: payload checksum is {found:#018x}, expected {expected:#018x}"
+    )]
+    PayloadChecksum {
+        /// The frame's kind.
+        kind: FrameKind,
+        /// The frame's number.
+        sequence: u64,
+        /// Read from the header.
+        expected: u64,
+        /// Computed from the payload received.
+        found: u64,
+    },
+    /// A frame was lost, repeated or reordered.
+    #[error("{kind:?} frame has number {found}, expected {expected}")]
+    Sequence {
+        /// The frame's kind.
+        kind: FrameKind,
+        /// The number that comes next.
+        expected: u64,
+        /// Read from the header.
+        found: u64,
+    },
+}
+
+/// A frame's header, without what is the same in every frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header {
+    /// What the frame says.
+    pub kind: FrameKind,
+    /// Length of the payload, bytes.
+    pub payload_len: u32,
+    /// The generation that the frame belongs to.
+    pub generation: u64,
+    /// The epoch that the frame belongs to.
+    pub epoch: u64,
+    /// Number of the frame in this direction of this connection, from 0.
+    pub sequence: u64,
+    /// xxh3-64 of the payload.
+    pub payload_checksum: u64,
+}
+
+impl Header {
+    /// The header as it travels. Only `wire` makes frames, so that nothing else can make an `Ack`.
+    pub(super) fn encode(&self) -> [u8; HEADER_BYTES] {
+        let mut bytes = [0; HEADER_BYTES];
+        bytes[0..4].copy_from_slice(&MAGIC);
+        bytes[4..6].copy_from_slice(&PROTOCOL_VERSION.to_le_bytes());
+        bytes[6..8].copy_from_slice(&(self.kind as u16).to_le_bytes());
+        bytes[12..16].copy_from_slice(&self.payload_len.to_le_bytes());
+        bytes[16..24].copy_from_slice(&self.generation.to_le_bytes());
+        bytes[24..32].copy_from_slice(&self.epoch.to_le_bytes());
+        bytes[32..40].copy_from_slice(&self.sequence.to_le_bytes());
+        bytes[40..48].copy_from_slice(&self.payload_checksum.to_le_bytes());
+        let checksum = xxh3_64(&bytes[..CHECKED_BYTES]);
+        bytes[CHECKED_BYTES..].copy_from_slice(&checksum.to_le_bytes());
+        bytes
+    }
+
+    /// Reads and checks a header.
+    ///
+    /// # Errors
+    /// [`FrameError`] for anything that this version would not have sent.
+    pub fn decode(bytes: &[u8; HEADER_BYTES]) -> Result<Self, FrameError> {
+        let magic = field::<4>(bytes, 0);
+        if magic != MAGIC {
+            return Err(FrameError::Magic { found: magic });
+        }
+        let version = u16::from_le_bytes(field(bytes, 4));
+        if version != PROTOCOL_VERSION {
+            return Err(FrameError::Version { found: version });
+        }
+        let expected = xxh3_64(&bytes[..CHECKED_BYTES]);
+        let found = u64::from_le_bytes(field(bytes, CHECKED_BYTES));
+        if found != expected {
+            return Err(FrameError::HeaderChecksum { expected, found });
+        }
+        let kind_number = u16::from_le_bytes(field(bytes, 6));
+        let kind =
+            FrameKind::from_wire(kind_number).ok_or(FrameError::Kind { found: kind_number })?;
+        let flags = u32::from_le_bytes(field(bytes, 8));
+        if flags != 0 {
+            return Err(FrameError::Flags { found: flags });
+        }
+        let payload_len = u32::from_le_bytes(field(bytes, 12));
+        if payload_len as usize > MAX_PAYLOAD {
+            return Err(FrameError::PayloadTooLong { found: payload_len });
+        }
+        Ok(Self {
+            kind,
+            payload_len,
+            generation: u64::from_le_bytes(field(bytes, 16)),
+            epoch: u64::from_le_bytes(field(bytes, 24)),
+            sequence: u64::from_le_bytes(field(bytes, 32)),
+            payload_checksum: u64::from_le_bytes(field(bytes, 40)),
+        })
+    }
+}
+
+fn field<const N: usize>(bytes: &[u8; HEADER_BYTES], at: usize) -> [u8; N] {
+    let mut field = [0; N];
+    field.copy_from_slice(&bytes[at..at + N]);
+    field
+}
+
+/// A whole frame whose checksums and number have been checked.
+#[derive(Debug, Clone, Copy)]
+pub struct Frame<'a> {
+    /// Its header.
+    pub header: Header,
+    /// Its payload.
+    pub payload: &'a [u8],
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEADER: Header = Header {
+        kind: FrameKind::Pages,
+        payload_len: 4096,
+        generation: 2,
+        epoch: 4711,
+        sequence: 9,
+        payload_checksum: 0x0123_4567_89ab_cdef,
+    };
+
+    #[test]
+    fn a_header_survives_the_wire_for_every_kind() {
+        for number in 1..=17 {
+            let kind = FrameKind::from_wire(number).expect("a known kind");
+            assert_eq!(kind as u16, number);
+            let header = Header { kind, ..HEADER };
+            assert_eq!(Header::decode(&header.encode()), Ok(header));
+        }
+        assert_eq!(FrameKind::from_wire(0), None);
+        assert_eq!(FrameKind::from_wire(18), None);
+    }
+
+    #[test]
+    fn every_single_bit_flip_of_a_header_is_refused() {
+        for bit in 0..HEADER_BYTES * 8 {
+            let mut bytes = HEADER.encode();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            assert!(Header::decode(&bytes).is_err(), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn a_payload_beyond_the_bound_is_refused_by_length() {
+        let found = u32::try_from(MAX_PAYLOAD).expect("fits") + 1;
+        let bytes = Header {
+            payload_len: found,
+            ..HEADER
+        }
+        .encode();
+        assert_eq!(
+            Header::decode(&bytes),
+            Err(FrameError::PayloadTooLong { found })
+        );
+    }
+
+    #[test]
+    fn the_errors_name_what_was_expected_and_found() {
+        let mut bytes = HEADER.encode();
+        bytes[4] = 7;
+        let message = Header::decode(&bytes)
+            .expect_err("another version")
+            .to_string();
+        assert_eq!(message, "frame has protocol version 7, expected 1");
+    }
+}

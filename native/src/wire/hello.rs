@@ -1,0 +1,310 @@
+//! The handshake's payloads: bounded JSON. Unknown fields are ignored, so that later engines may say more.
+
+use std::collections::BTreeMap;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use uuid::Uuid;
+
+use super::limits::MAX_HELLO;
+
+/// What is wrong with a handshake's payload.
+#[derive(Debug, Error)]
+pub enum HelloError {
+    /// Longer than the bound.
+    #[error("{payload} of {found} bytes, expected at most {MAX_HELLO}")]
+    TooLong {
+        /// Which payload.
+        payload: &'static str,
+        /// Its length, bytes.
+        found: usize,
+    },
+    /// Not the JSON that is expected.
+    #[error("{payload} is not well-formed")]
+    Json {
+        /// Which payload.
+        payload: &'static str,
+        /// What the parser says.
+        source: serde_json::Error,
+    },
+}
+
+/// What the caller of the connection is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HelloRole {
+    /// It runs the guest.
+    Primary,
+}
+
+/// The primary's first word.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// Protocol version, as in the frame's header.
+    pub protocol: u16,
+    /// Name of the Pacemaker resource.
+    pub resource: String,
+    /// UUID of the guest.
+    pub vm_uuid: Uuid,
+    /// The primary's node name.
+    pub node: String,
+    /// This life of the primary's engine.
+    pub engine_id: Uuid,
+    /// Version of the primary's engine.
+    pub engine_version: String,
+    /// Always [`HelloRole::Primary`].
+    pub role: HelloRole,
+    /// The guest's generation.
+    pub generation: u64,
+    /// The last epoch of this generation that was acked to the primary; 0 if none was.
+    pub acked_epoch: u64,
+    /// What must be the same on both hosts, by name.
+    pub fingerprint: BTreeMap<String, String>,
+}
+
+/// The secondary's consent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Welcome {
+    /// The secondary's node name.
+    pub node: String,
+    /// This life of the secondary's engine.
+    pub engine_id: Uuid,
+    /// The replica that it holds, if it is complete.
+    pub replica: Option<ReplicaHeld>,
+}
+
+/// A complete replica.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplicaHeld {
+    /// Its generation.
+    pub generation: u64,
+    /// The last epoch in it.
+    pub epoch: u64,
+    /// The primary engine's life that it came from.
+    pub primary_engine_id: Uuid,
+}
+
+/// The secondary's refusal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refuse {
+    /// Why, for the program.
+    pub code: RefuseCode,
+    /// Why, for a person.
+    pub message: String,
+}
+
+/// Why a secondary refuses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RefuseCode {
+    /// The hello cannot be read.
+    BadHello,
+    /// Another protocol version.
+    Protocol,
+    /// Another resource.
+    Resource,
+    /// Another guest.
+    Guest,
+    /// The machines are not built the same way.
+    Fingerprint,
+    /// This engine is not a secondary.
+    Role,
+    /// The primary's generation is older than the replica's.
+    Generation,
+    /// Another primary is connected.
+    Busy,
+    /// A code that this version does not know.
+    #[serde(other)]
+    Other,
+}
+
+impl Hello {
+    /// The payload of a `Hello` frame.
+    ///
+    /// # Errors
+    /// [`HelloError::TooLong`].
+    pub fn to_payload(&self) -> Result<Vec<u8>, HelloError> {
+        encode("hello", self)
+    }
+
+    /// Reads the payload of a `Hello` frame.
+    ///
+    /// # Errors
+    /// [`HelloError`].
+    pub fn from_payload(payload: &[u8]) -> Result<Self, HelloError> {
+        decode("hello", payload)
+    }
+}
+
+impl Welcome {
+    /// The payload of a `Welcome` frame.
+    ///
+    /// # Errors
+    /// [`HelloError::TooLong`].
+    pub fn to_payload(&self) -> Result<Vec<u8>, HelloError> {
+        encode("welcome", self)
+    }
+
+    /// Reads the payload of a `Welcome` frame.
+    ///
+    /// # Errors
+    /// [`HelloError`].
+    pub fn from_payload(payload: &[u8]) -> Result<Self, HelloError> {
+        decode("welcome", payload)
+    }
+}
+
+impl Refuse {
+    /// The payload of a `Refuse` frame.
+    ///
+    /// # Errors
+    /// [`HelloError::TooLong`].
+    pub fn to_payload(&self) -> Result<Vec<u8>, HelloError> {
+        encode("refuse", self)
+    }
+
+    /// Reads the payload of a `Refuse` frame.
+    ///
+    /// # Errors
+    /// [`HelloError`].
+    pub fn from_payload(payload: &[u8]) -> Result<Self, HelloError> {
+        decode("refuse", payload)
+    }
+}
+
+/// Names the first thing that differs between two machines, with both values; `None` if they are the same.
+pub fn fingerprint_difference(
+    ours: &BTreeMap<String, String>,
+    theirs: &BTreeMap<String, String>,
+) -> Option<String> {
+    let quoted =
+        |value: Option<&String>| value.map_or("nothing".to_owned(), |value| format!("\"{value}\""));
+    let mut keys: Vec<_> = ours.keys().chain(theirs.keys()).collect();
+    keys.sort();
+    keys.into_iter()
+        .find(|key| ours.get(*key) != theirs.get(*key))
+        .map(|key| {
+            format!(
+                "{key}: {} here, {} there",
+                quoted(ours.get(key)),
+                quoted(theirs.get(key))
+            )
+        })
+}
+
+fn encode<T: Serialize>(payload: &'static str, value: &T) -> Result<Vec<u8>, HelloError> {
+    let bytes = serde_json::to_vec(value).map_err(|source| HelloError::Json { payload, source })?;
+    bounded(payload, bytes.len()).map(|()| bytes)
+}
+
+fn decode<T: DeserializeOwned>(payload: &'static str, bytes: &[u8]) -> Result<T, HelloError> {
+    bounded(payload, bytes.len())?;
+    serde_json::from_slice(bytes).map_err(|source| HelloError::Json { payload, source })
+}
+
+fn bounded(payload: &'static str, found: usize) -> Result<(), HelloError> {
+    if found > MAX_HELLO {
+        Err(HelloError::TooLong { payload, found })
+    } else {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hello() -> Hello {
+        Hello {
+            protocol: 1,
+            resource: "vm1".to_owned(),
+            vm_uuid: Uuid::from_u128(1),
+            node: "n1".to_owned(),
+            engine_id: Uuid::from_u128(2),
+            engine_version: "0.1.0".to_owned(),
+            role: HelloRole::Primary,
+            generation: 2,
+            acked_epoch: 4711,
+            fingerprint: BTreeMap::from([("machine".to_owned(), "pc-q35-7.2".to_owned())]),
+        }
+    }
+
+    #[test]
+    fn the_handshake_survives_the_wire() {
+        let payload = hello().to_payload().expect("short");
+        assert_eq!(Hello::from_payload(&payload).expect("its own"), hello());
+        let replica = ReplicaHeld {
+            generation: 2,
+            epoch: 9,
+            primary_engine_id: Uuid::from_u128(3),
+        };
+        for replica in [None, Some(replica)] {
+            let welcome = Welcome {
+                node: "n2".to_owned(),
+                engine_id: Uuid::from_u128(4),
+                replica,
+            };
+            let payload = welcome.to_payload().expect("short");
+            assert_eq!(Welcome::from_payload(&payload).expect("its own"), welcome);
+        }
+        let refuse = Refuse {
+            code: RefuseCode::Fingerprint,
+            message: "cpu differs".to_owned(),
+        };
+        assert_eq!(
+            Refuse::from_payload(&refuse.to_payload().expect("short")).expect("its own"),
+            refuse
+        );
+    }
+
+    #[test]
+    fn unknown_fields_and_codes_are_accepted() {
+        let refuse = br#"{"code":"moon-phase","message":"no","since":3}"#;
+        assert_eq!(
+            Refuse::from_payload(refuse).expect("readable").code,
+            RefuseCode::Other
+        );
+    }
+
+    #[test]
+    fn payloads_beyond_the_bound_are_refused_on_both_sides() {
+        let long = Hello {
+            node: "n".repeat(MAX_HELLO),
+            ..hello()
+        };
+        assert!(matches!(
+            long.to_payload(),
+            Err(HelloError::TooLong {
+                payload: "hello",
+                ..
+            })
+        ));
+        assert!(matches!(
+            Hello::from_payload(&vec![b' '; MAX_HELLO + 1]),
+            Err(HelloError::TooLong { .. })
+        ));
+    }
+
+    #[test]
+    fn the_first_difference_is_named_with_both_values() {
+        let map = |pairs: &[(&str, &str)]| {
+            pairs
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+                .collect::<BTreeMap<_, _>>()
+        };
+        let ours = map(&[("cpu", "qemu64"), ("machine", "pc-q35-7.2")]);
+        assert_eq!(fingerprint_difference(&ours, &ours.clone()), None);
+        let theirs = map(&[("cpu", "max"), ("machine", "pc-i440fx-7.2")]);
+        assert_eq!(
+            fingerprint_difference(&ours, &theirs).as_deref(),
+            Some("cpu: \"qemu64\" here, \"max\" there")
+        );
+        let theirs = map(&[("cpu", "qemu64")]);
+        assert_eq!(
+            fingerprint_difference(&ours, &theirs).as_deref(),
+            Some("machine: \"pc-q35-7.2\" here, nothing there")
+        );
+    }
+}

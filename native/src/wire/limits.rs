@@ -1,0 +1,49 @@
+//! Every bound of the protocol, in one place.
+
+/// Protocol version that this engine speaks.
+pub const PROTOCOL_VERSION: u16 = 1;
+/// Size of a guest page, bytes.
+pub const PAGE_BYTES: usize = 4096;
+/// Size of a frame's header, bytes.
+pub const HEADER_BYTES: usize = 64;
+/// Most payload in one frame, bytes: 256 pages and room for their table.
+pub const MAX_PAYLOAD: usize = (1 << 20) + (64 << 10);
+/// Most bytes of one frame, header included.
+pub const MAX_FRAME_BYTES: usize = HEADER_BYTES + MAX_PAYLOAD;
+/// Most pages with contents in one frame (zero pages are not counted: they have no bytes).
+pub const MAX_RAW_PAGES_PER_FRAME: usize = 256;
+/// Most runs in one frame.
+pub const MAX_RUNS_PER_FRAME: usize = 1024;
+/// Most device state in one frame, bytes.
+pub const MAX_DEVICE_STATE_PER_FRAME: usize = 1 << 20;
+/// Longest packet, bytes: 64 KiB of segmentation offload, the Ethernet header and the virtio-net header.
+pub const MAX_PACKET: usize = 65_600;
+/// An `Outputs` frame is closed when its payload would grow beyond this, bytes.
+pub const OUTPUTS_PER_FRAME: usize = 256 << 10;
+/// Longest JSON payload (`Hello`, `Welcome`, `Refuse`), bytes.
+pub const MAX_HELLO: usize = 16 << 10;
+/// Buffer of a [`super::FrameReader`], bytes: holds at least two of the largest frames.
+pub const READER_BYTES: usize = 4 << 20;
+/// Segments handed to one vectored write.
+pub const SEGMENTS_PER_WRITE: usize = 64;
+/// Memory that an emptied [`super::Outgoing`] keeps for the next use, bytes.
+pub const OUTGOING_RETAINED_BYTES: usize = 4 << 20;
+/// Memory that a reset [`super::Assembly`] keeps for the next transaction unless told otherwise, bytes.
+pub const STAGING_RETAINED_BYTES: usize = 64 << 20;
+/// Device state, outputs and tables that a transaction may carry beside the guest's RAM, bytes.
+pub const STAGING_SLACK_BYTES: usize = 128 << 20;
+
+/// Default bound of a staged transaction: all of the guest's RAM and [`STAGING_SLACK_BYTES`], bytes.
+pub fn default_staging_bytes(guest_pages: u64) -> usize {
+    usize::try_from(guest_pages)
+        .unwrap_or(usize::MAX)
+        .saturating_mul(PAGE_BYTES)
+        .saturating_add(STAGING_SLACK_BYTES)
+}
+
+const _: () = assert!(READER_BYTES >= 2 * MAX_FRAME_BYTES);
+const _: () =
+    assert!(4 + 16 * MAX_RUNS_PER_FRAME + MAX_RAW_PAGES_PER_FRAME * PAGE_BYTES <= MAX_PAYLOAD);
+const _: () = assert!(MAX_DEVICE_STATE_PER_FRAME <= MAX_PAYLOAD);
+const _: () = assert!(4 + OUTPUTS_PER_FRAME + 4 + MAX_PACKET <= MAX_PAYLOAD);
+const _: () = assert!(MAX_HELLO <= MAX_PAYLOAD);

@@ -1,0 +1,64 @@
+//! The transaction protocol: one TCP connection from the primary to the secondary.
+//!
+//! ```text
+//!  primary                                               secondary
+//!    │ Hello {resource, vm, generation, fingerprint…}        │
+//!    │ ────────────────────────────────────────────────────▶ │
+//!    │            Welcome {what replica I hold} │ Refuse     │
+//!    │ ◀──────────────────────────────────────────────────── │
+//!    │                                                       │
+//!    │ SyncBegin (from here the replica is worthless)        │
+//!    │ SyncPages* (baseline, applied directly)               │
+//!    │ ────────────────────────────────────────────────────▶ │
+//!    │                                                       │
+//!    │ Begin, Pages*, DeviceState+, Outputs*, Commit         │  staged: nothing of it counts
+//!    │ ────────────────────────────────────────────────────▶ │  before Commit has been checked
+//!    │                                      Ack (whole epoch)│
+//!    │ ◀──────────────────────────────────────────────────── │  then it is applied, in order
+//!    │ Begin, Pages*, Cancel (it never was)                  │
+//!    │ ────────────────────────────────────────────────────▶ │
+//!    │                                                       │
+//!    │ Handover / HandoverAck     planned switchover         │
+//!    │ End / EndAck               the guest powered off      │
+//!    │              Farewell      my replica is outdated     │
+//! ```
+//!
+//! Every frame is a 64-byte [`Header`] and its payload. Each direction numbers its frames from 0, so that a lost,
+//! repeated or reordered frame is noticed; header and payload have a checksum each; `Commit` repeats the counts and a
+//! digest of the whole transaction. Whatever does not fit ends the connection and changes nothing (invariant I4).
+//!
+//! **Compatibility.** The first six bytes (magic and version) keep their meaning for ever; everything else belongs to
+//! the version. A receiver refuses a version, a kind and a flag that it does not know: both engines of a resource run
+//! the same protocol version. Only the JSON payloads of `Hello`, `Welcome` and `Refuse` may gain fields within a version;
+//! a receiver ignores those that it does not know. Any other change raises [`limits::PROTOCOL_VERSION`].
+//!
+//! | version | changed |
+//! |---|---|
+//! | 1 | the first |
+
+mod cursor;
+pub mod encoder;
+pub mod frame;
+pub mod hello;
+pub mod limits;
+pub mod outgoing;
+pub mod outputs;
+mod page_frame;
+pub mod pages;
+pub mod reader;
+mod tally;
+pub mod transaction;
+
+#[cfg(test)]
+mod properties;
+
+pub use encoder::{CapturedRun, ControlKind, Direction, Encoder};
+pub use frame::{Frame, FrameError, FrameKind, Header};
+pub use hello::{
+    Hello, HelloError, HelloRole, Refuse, RefuseCode, ReplicaHeld, Welcome, fingerprint_difference,
+};
+pub use outgoing::{Outgoing, Progress};
+pub use outputs::{OutputsError, Packets};
+pub use pages::{Content, PageRun, PageRuns, PagesError};
+pub use reader::{Filled, FrameReader};
+pub use transaction::{Acknowledgement, Assembly, CompleteTransaction, Step, Violation};

@@ -1,0 +1,164 @@
+//! Takes frames off a nonblocking stream, without an allocation per frame.
+
+use std::io::{self, ErrorKind, Read};
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::frame::{Frame, FrameError, Header};
+use super::limits::{HEADER_BYTES, MAX_FRAME_BYTES, READER_BYTES};
+
+/// What one [`FrameReader::fill`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Filled {
+    /// Some bytes arrived: take the frames and fill again.
+    Progress,
+    /// There is nothing to read now.
+    WouldBlock,
+    /// The peer closed its side. Frames that arrived before can still be taken.
+    Eof,
+    /// The buffer is full of frames that have not been taken; nothing was read.
+    Full,
+}
+
+/// The receiving side of one direction of one connection.
+#[derive(Debug)]
+pub struct FrameReader {
+    buffer: Box<[u8]>,
+    start: usize,
+    end: usize,
+    next_sequence: u64,
+    failed: Option<FrameError>,
+}
+
+impl Default for FrameReader {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl FrameReader {
+    /// A reader for a new connection; expects frame number 0.
+    pub fn new() -> Self {
+        Self {
+            buffer: vec![0; READER_BYTES].into_boxed_slice(),
+            start: 0,
+            end: 0,
+            next_sequence: 0,
+            failed: None,
+        }
+    }
+
+    /// Forgets everything, for a new connection; keeps the buffer.
+    pub fn restart(&mut self) {
+        self.start = 0;
+        self.end = 0;
+        self.next_sequence = 0;
+        self.failed = None;
+    }
+
+    /// Bytes that were read and not yet taken as frames.
+    pub fn buffered_bytes(&self) -> usize {
+        self.end - self.start
+    }
+
+    /// Reads once from `stream`.
+    ///
+    /// # Errors
+    /// What the stream's `read` reports, `WouldBlock` and `Interrupted` excepted.
+    pub fn fill(&mut self, stream: &mut impl Read) -> io::Result<Filled> {
+        self.make_room();
+        if self.end == self.buffer.len() {
+            return Ok(Filled::Full);
+        }
+        loop {
+            return match stream.read(&mut self.buffer[self.end..]) {
+                Ok(0) => Ok(Filled::Eof),
+                Ok(bytes) => {
+                    self.end += bytes;
+                    Ok(Filled::Progress)
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(Filled::WouldBlock),
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => Err(error),
+            };
+        }
+    }
+
+    /// Takes the next whole frame, if it has arrived. An error is final: every later call repeats it.
+    ///
+    /// # Errors
+    /// [`FrameError`] if the frame was changed, lost, repeated or reordered.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "the frame borrows the reader, which no Iterator can say"
+    )]
+    pub fn next(&mut self) -> Result<Option<Frame<'_>>, FrameError> {
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
+        match self.check_next() {
+            Ok(None) => Ok(None),
+            Ok(Some(header)) => {
+                let from = self.start + HEADER_BYTES;
+                let to = from + header.payload_len as usize;
+                self.start = to;
+                self.next_sequence += 1;
+                Ok(Some(Frame {
+                    header,
+                    payload: &self.buffer[from..to],
+                }))
+            }
+            Err(error) => {
+                self.failed = Some(error);
+                Err(error)
+            }
+        }
+    }
+
+    fn check_next(&self) -> Result<Option<Header>, FrameError> {
+        let bytes = &self.buffer[self.start..self.end];
+        let Some((header, rest)) = bytes.split_first_chunk::<HEADER_BYTES>() else {
+            return Ok(None);
+        };
+        let header = Header::decode(header)?;
+        let Header {
+            kind,
+            sequence,
+            payload_checksum: expected,
+            ..
+        } = header;
+        if sequence != self.next_sequence {
+            return Err(FrameError::Sequence {
+                kind,
+                expected: self.next_sequence,
+                found: sequence,
+            });
+        }
+        let Some(payload) = rest.get(..header.payload_len as usize) else {
+            return Ok(None);
+        };
+        let found = xxh3_64(payload);
+        if found != expected {
+            return Err(FrameError::PayloadChecksum {
+                kind,
+                sequence,
+                expected,
+                found,
+            });
+        }
+        Ok(Some(header))
+    }
+
+    /// Moves what is left to the front, only when the largest frame would no longer fit behind it.
+    fn make_room(&mut self) {
+        if self.start == self.end {
+            self.start = 0;
+            self.end = 0;
+        } else if self.buffer.len() - self.start < MAX_FRAME_BYTES || self.end == self.buffer.len()
+        {
+            self.buffer.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        }
+    }
+}
