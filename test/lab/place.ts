@@ -78,7 +78,7 @@ export class Place {
    * that as its own end.
    */
   async start(command: readonly string[]) {
-    return execa('nsenter', [...(await this.#enter()), ...command], {
+    const child = execa('nsenter', [...(await this.#enter()), ...command], {
       env: ENVIRONMENT,
       extendEnv: false,
       reject: false,
@@ -86,5 +86,7 @@ export class Place {
       stdin: 'pipe',
       stderr: 'inherit',
     });
+    // In an object: a child is a promise of its end, which returning it from here would wait for.
+    return { child };
   }
 }
