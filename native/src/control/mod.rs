@@ -16,6 +16,8 @@ pub mod limits;
 mod listener;
 pub mod messages;
 pub mod server;
+#[cfg(test)]
+mod tests;
 
 pub use board::StatusBoard;
 pub use inbox::{EventSender, Order, OrderCommand, ReplyHandle};

@@ -1,0 +1,176 @@
+//! What an engine says about itself.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// Whose guest runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// The guest runs here.
+    Primary,
+    /// The replica is here.
+    Secondary,
+}
+
+/// State of an engine; ARCHITECTURE.md has the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// Secondary: QEMU waits with an empty replica.
+    Empty,
+    /// Secondary: a baseline is arriving.
+    Receiving,
+    /// Secondary: a complete replica of the last acked epoch.
+    InSync,
+    /// Secondary: the same, and the primary has given it the guest.
+    HandedOver,
+    /// Secondary: demoted while solo; the only copy, paused.
+    Parked,
+    /// Primary: runs without a replica, allowed to.
+    Solo,
+    /// Primary: runs, a replica is being built.
+    Syncing,
+    /// Primary: runs, outputs are held until acked.
+    Protected,
+    /// Primary: outputs are held because the replica may be gone.
+    Frozen,
+    /// Primary: the guest powered itself off.
+    Ended,
+}
+
+/// What the guest does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GuestState {
+    /// There is no QEMU.
+    None,
+    /// QEMU waits for a state to be loaded.
+    Incoming,
+    /// The guest runs (the short stops of checkpoints are not shown).
+    Running,
+    /// The guest is stopped.
+    Paused,
+    /// The guest powered itself off.
+    Ended,
+}
+
+/// How QEMU runs the guest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Accel {
+    /// By KVM.
+    Kvm,
+    /// By translation.
+    Tcg,
+}
+
+/// How changed pages are found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Tracker {
+    /// `PAGEMAP_SCAN` (Linux 6.7).
+    PagemapScan,
+    /// Comparison with the last copy (slow).
+    Compare,
+}
+
+/// The engine on the other host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Peer {
+    /// Whether the link to it is up and its handshake accepted.
+    pub connected: bool,
+    /// Its node name, once known.
+    pub node: Option<String>,
+    /// Its life, once known.
+    pub engine_id: Option<Uuid>,
+}
+
+/// How far the baseline is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SyncProgress {
+    /// 0 to 100.
+    pub percent: u8,
+    /// Pre-copy round, from 1.
+    pub round: u32,
+    /// Bytes sent or received so far.
+    pub bytes: u64,
+    /// Rate, bytes per second.
+    pub bytes_per_second: u64,
+}
+
+/// Quantiles of a measure; the field's name has the unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Quantiles {
+    /// Median.
+    pub p50: u64,
+    /// 99th percentile.
+    pub p99: u64,
+    /// Largest.
+    pub max: u64,
+}
+
+/// How long the last promotion took, microseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PromotionTimes {
+    /// Loading the device state.
+    pub load: u64,
+    /// All of it.
+    pub total: u64,
+}
+
+/// Everything that `status` says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Status {
+    /// This life of this engine.
+    pub engine_id: Uuid,
+    /// Version of this engine.
+    pub engine_version: String,
+    /// Name of the Pacemaker resource.
+    pub resource: String,
+    /// Whose guest runs.
+    pub role: Role,
+    /// State of the engine.
+    pub state: State,
+    /// What the guest does.
+    pub guest: GuestState,
+    /// The guest's generation.
+    pub generation: u64,
+    /// The last acked epoch (primary) or the last epoch held (secondary).
+    pub epoch: u64,
+    /// The engine on the other host.
+    pub peer: Peer,
+    /// How QEMU runs the guest.
+    pub accel: Accel,
+    /// Why not otherwise.
+    pub accel_reason: Option<String>,
+    /// How changed pages are found.
+    pub tracker: Tracker,
+    /// QEMU's process id, if it runs.
+    pub qemu_pid: Option<u32>,
+    /// How far the baseline is, while there is one.
+    pub sync_progress: Option<SyncProgress>,
+    /// Packets that wait for an ack.
+    pub held_packets: u64,
+    /// Their bytes.
+    pub held_bytes: u64,
+    /// Packets released since the engine started.
+    pub released_packets: u64,
+    /// Checkpoints acked since the engine started.
+    pub checkpoints: u64,
+    /// How long the guest was paused for a checkpoint, microseconds.
+    pub pause_us: Option<Quantiles>,
+    /// Pages of a checkpoint.
+    pub dirty_pages: Option<Quantiles>,
+    /// The last promotion, microseconds.
+    pub promotion_us: Option<PromotionTimes>,
+    /// How long ago the data thread last went round its loop, milliseconds. The board fills it in.
+    pub data_thread_idle_ms: u64,
+    /// The last thing that went wrong.
+    pub last_error: Option<String>,
+}
