@@ -1,24 +1,72 @@
 // The lab itself: it comes up as a real cluster and goes away without a trace, whatever happens to its owner.
 import { existsSync } from 'node:fs';
-import { readFile, readlink, readdir } from 'node:fs/promises';
-import { join } from 'node:path';
-import { afterAll, expect, test } from 'vitest';
+import { readFile, readdir } from 'node:fs/promises';
+import { execa } from 'execa';
+import { build } from 'esbuild';
+import { afterEach, expect, test } from 'vitest';
 import { Lab } from './lab.js';
+import { PROJECT } from './project.js';
+import { waitFor } from './wait-for.js';
 
 let lab: Lab | undefined;
-afterAll(async () => lab?.down());
+afterEach(async () => lab?.down());
 
-test('a lab of two nodes comes up as one cluster with quorum', async () => {
-  const t = Date.now();
+/** Command lines of every process that has to do with a run folder. */
+async function processesOf(run: string): Promise<string[]> {
+  const found: string[] = [];
+  for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
+    const line = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
+    if (line.includes(run)) found.push(line.replaceAll('\0', ' '));
+  }
+  return found;
+}
+
+async function expectNothingLeft(run: string): Promise<void> {
+  expect(existsSync(run)).toBe(false);
+  expect(await readFile('/proc/self/mountinfo', 'utf8')).not.toContain(run);
+  expect(await processesOf(run)).toEqual([]);
+}
+
+test('a lab comes up as one cluster with quorum, changes nothing of the machine and leaves nothing', async () => {
+  const before = (await execa('ip', ['-brief', 'link'])).stdout;
   lab = await Lab.up();
-  console.log('up', Date.now() - t);
   const status = await lab.status('n2');
   expect(status.quorate).toBe(true);
   expect(status.nodes.map((node) => node.name)).toEqual(['n1', 'n2']);
-  const t2 = Date.now();
-  await lab.exec('n1', ['true']);
-  console.log('exec', Date.now() - t2);
-  const t1 = Date.now();
+  expect(await processesOf(lab.run)).not.toEqual([]);
+  await lab.node('n1').run(['touch', '/usr/bin/only-here', '/etc/only-here', '/var/only-here']);
+  for (const folder of ['/usr/bin', '/etc', '/var']) expect(existsSync(`${folder}/only-here`)).toBe(false);
+  expect((await lab.exec('n2', ['test', '-e', '/etc/only-here'])).exit_code).toBe(1);
+  expect(existsSync('/usr/sbin/fence_lab')).toBe(false);
+  expect((await execa('ip', ['-brief', 'link'])).stdout).toBe(before);
   await lab.down();
-  console.log('down', Date.now() - t1);
+  await expectNothingLeft(lab.run);
+});
+
+test('a lab ends with its owner, also when that is killed', async () => {
+  const owner = `${PROJECT}/cache/lab-owner.mjs`;
+  const program = `import { Lab } from '${PROJECT}/test/lab/lab.ts';
+    const lab = await Lab.up(); console.log(lab.run); setInterval(() => {}, 1000);`;
+  await build({
+    stdin: { contents: program, resolveDir: PROJECT, loader: 'ts' },
+    outfile: owner,
+    bundle: true,
+    platform: 'node',
+    target: 'node20',
+    format: 'esm',
+    packages: 'external',
+  });
+  const child = execa(process.execPath, [owner], { reject: false });
+  let run = '';
+  child.stdout.on('data', (text: Buffer) => (run += text.toString()));
+  await waitFor('the lab of another process', () => run.endsWith('\n'), { timeout_ms: 60_000 });
+  run = run.trim();
+  expect(await processesOf(run)).not.toEqual([]);
+  child.kill('SIGKILL');
+  await child;
+  await waitFor('its end', () => !existsSync(run), { timeout_ms: 20_000 });
+  await waitFor('the end of its processes', async () => (await processesOf(run)).length === 0, {
+    timeout_ms: 5000,
+  });
+  await expectNothingLeft(run);
 });

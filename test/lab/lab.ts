@@ -71,7 +71,9 @@ export class Lab {
 
   /** The cluster as `node` sees it. */
   async status(node: string): Promise<ClusterStatus> {
-    return parseClusterStatus(await this.node(node).run(['crm_mon', '--output-as=xml'], { timeout_ms: 10_000 }));
+    return parseClusterStatus(
+      await this.node(node).run(['crm_mon', '--output-as=xml'], { timeout_ms: 10_000 }),
+    );
   }
 
   /** Waits until every node is online and no operation is due anywhere. */
@@ -124,7 +126,11 @@ async function bundlePower(program: string): Promise<void> {
 
 async function writeFiles(settings: LabSettings, run: string): Promise<void> {
   const hosts = nodeNames(settings).map((name, index) => `${nodeAddress('ring', index + 1)} ${name}\n`);
-  const lab = { settings, boot: join(PROJECT, 'test/lab/node/boot.sh'), files: ['corosync.conf', 'authkey', 'hosts'] };
+  const lab = {
+    settings,
+    boot: join(PROJECT, 'test/lab/node/boot.sh'),
+    files: ['corosync.conf', 'authkey', 'hosts'],
+  };
   await Promise.all([
     writeFile(join(run, 'lab.json'), JSON.stringify(lab)),
     writeFile(join(run, 'corosync.conf'), corosyncConf(settings)),

@@ -46,7 +46,18 @@ export class Place {
   }
 
   static client(hubPid: number): Place {
-    const enter = ['--target', String(hubPid), '--mount', '--pid', '--net', '--', 'ip', 'netns', 'exec', 'client'];
+    const enter = [
+      '--target',
+      String(hubPid),
+      '--mount',
+      '--pid',
+      '--net',
+      '--',
+      'ip',
+      'netns',
+      'exec',
+      'client',
+    ];
     return new Place('client', () => Promise.resolve(enter));
   }
 

@@ -9,11 +9,14 @@ export interface Element {
 const ENTITIES: Readonly<Record<string, string>> = { lt: '<', gt: '>', amp: '&', quot: '"', apos: "'" };
 
 function decoded(text: string): string {
-  return text.replace(/&(?:#(\d+)|#x([0-9a-f]+)|(\w+));/gi, (all, decimal?: string, hex?: string, name?: string) => {
-    if (decimal !== undefined) return String.fromCodePoint(Number(decimal));
-    if (hex !== undefined) return String.fromCodePoint(Number.parseInt(hex, 16));
-    return ENTITIES[name ?? ''] ?? all;
-  });
+  return text.replace(
+    /&(?:#(\d+)|#x([0-9a-f]+)|(\w+));/gi,
+    (all, decimal?: string, hex?: string, name?: string) => {
+      if (decimal !== undefined) return String.fromCodePoint(Number(decimal));
+      if (hex !== undefined) return String.fromCodePoint(Number.parseInt(hex, 16));
+      return ENTITIES[name ?? ''] ?? all;
+    },
+  );
 }
 
 /** Parses a document. Throws when its tags do not match. */
@@ -25,7 +28,9 @@ export function parseXml(text: string): Element {
   }
   const root: Open = { name: '', attributes: new Map(), children: [] };
   const open = [root];
-  for (const tag of text.matchAll(/<(\/?)([A-Za-z_][\w.:-]*)((?:\s+[\w.:-]+\s*=\s*(?:"[^"]*"|'[^']*'))*)\s*(\/?)>/g)) {
+  for (const tag of text.matchAll(
+    /<(\/?)([A-Za-z_][\w.:-]*)((?:\s+[\w.:-]+\s*=\s*(?:"[^"]*"|'[^']*'))*)\s*(\/?)>/g,
+  )) {
     const [, closing, name = '', attributes = '', empty] = tag;
     if (closing === '/') {
       const closed = open.pop();
@@ -35,7 +40,9 @@ export function parseXml(text: string): Element {
     const pairs = [...attributes.matchAll(/([\w.:-]+)\s*=\s*(?:"([^"]*)"|'([^']*)')/g)];
     const element = {
       name,
-      attributes: new Map(pairs.map(([, key = '', double, single]) => [key, decoded(double ?? single ?? '')])),
+      attributes: new Map(
+        pairs.map(([, key = '', double, single]) => [key, decoded(double ?? single ?? '')]),
+      ),
       children: [],
     };
     open.at(-1)?.children.push(element);
@@ -48,5 +55,8 @@ export function parseXml(text: string): Element {
 
 /** Every element called `name`, below `element` at any depth, in the document's order. */
 export function descendants(element: Element, name: string): Element[] {
-  return element.children.flatMap((child) => [...(child.name === name ? [child] : []), ...descendants(child, name)]);
+  return element.children.flatMap((child) => [
+    ...(child.name === name ? [child] : []),
+    ...descendants(child, name),
+  ]);
 }

@@ -56,14 +56,18 @@ export class Power {
     const socket = createConnection(this.#path);
     socket.on('error', () => socket.destroy());
     socket.write('watch\n');
-    createInterface({ input: socket }).on('line', (line) => listener(JSON.parse(line) as PowerEvent));
+    createInterface({ input: socket }).on('line', (line) => {
+      listener(JSON.parse(line) as PowerEvent);
+    });
   }
 
   #ask(line: string): Promise<string> {
     return new Promise((resolve, reject) => {
       const socket = createConnection(this.#path);
       socket.once('error', reject);
-      socket.once('close', () => reject(new Error(`the power controller did not answer "${line}"`)));
+      socket.once('close', () => {
+        reject(new Error(`the power controller did not answer "${line}"`));
+      });
       createInterface({ input: socket }).once('line', (answer) => {
         socket.destroy();
         if (answer.startsWith('OK')) resolve(answer);

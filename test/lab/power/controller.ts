@@ -33,7 +33,10 @@ export class PowerController {
     if (!node) return `ERR no such node: ${name}`;
     if (verb === 'status') return node.isOn ? 'OK on' : 'OK off';
     const turn = (this.#turns.get(name) ?? Promise.resolve()).then(() => this.#act(verb, node, argument));
-    this.#turns.set(name, turn.catch(() => undefined));
+    this.#turns.set(
+      name,
+      turn.catch(() => undefined),
+    );
     try {
       await turn;
       return 'OK';

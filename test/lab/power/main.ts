@@ -42,7 +42,10 @@ function serve(socket: Socket): void {
   });
 }
 
-async function listening(server: Server, where: { path: string } | { host: string; port: number }): Promise<void> {
+async function listening(
+  server: Server,
+  where: { path: string } | { host: string; port: number },
+): Promise<void> {
   server.listen(where);
   await once(server, 'listening');
 }
@@ -57,9 +60,9 @@ async function keepLogs(folder: string): Promise<void> {
     const to = join(folder, 'logs', node.name);
     await mkdir(to, { recursive: true });
     for (const from of ['upper/var/log', 'upper/var/lib/pacemaker/cib', 'upper/etc/kemari']) {
-      await cp(join(folder, 'disks', node.name, from), join(to, from.replace('upper/', '')), { recursive: true }).catch(
-        () => undefined,
-      );
+      await cp(join(folder, 'disks', node.name, from), join(to, from.replace('upper/', '')), {
+        recursive: true,
+      }).catch(() => undefined);
     }
   }
 }

@@ -69,7 +69,9 @@ export class Answers {
 
   /** Round trips of the answers that arrived in a span of wall clock time. */
   percentiles(from_ms: number, to_ms: number): Percentiles {
-    const rtts = this.list.filter((one) => one.sent_ms >= from_ms && one.arrived_ms < to_ms).map((one) => one.rtt_ms);
+    const rtts = this.list
+      .filter((one) => one.sent_ms >= from_ms && one.arrived_ms < to_ms)
+      .map((one) => one.rtt_ms);
     return percentilesOf(rtts);
   }
 
@@ -92,7 +94,9 @@ export class Answers {
   #judge(number: number, counter: number): void {
     if (number <= this.#number) this.#repeated += 1;
     else if (this.#counter !== undefined && counter <= this.#counter) this.#repeated += 1;
-    else this.#lost += number - this.#number - 1 + (this.#counter === undefined ? 0 : counter - this.#counter - 1);
+    else
+      this.#lost +=
+        number - this.#number - 1 + (this.#counter === undefined ? 0 : counter - this.#counter - 1);
     this.#number = Math.max(number, this.#number);
     this.#counter = Math.max(counter, this.#counter ?? 0);
   }
@@ -100,6 +104,7 @@ export class Answers {
 
 export function percentilesOf(values: readonly number[]): Percentiles {
   const sorted = values.toSorted((a, b) => a - b);
-  const at = (share: number): number => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? NaN;
+  const at = (share: number): number =>
+    sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? NaN;
   return { count: sorted.length, p50: at(0.5), p99: at(0.99), max: sorted.at(-1) ?? NaN };
 }

@@ -49,12 +49,12 @@ export class Traffic {
   /** Waits for `count` more answers. Throws when the connection breaks first. */
   async answered(count: number, timeout_ms = ANSWER_TIMEOUT_MS): Promise<void> {
     const wanted = this.answers.list.length + count;
-    const done = await waitFor(
+    await waitFor(
       `${count} more answers from the guest`,
       () => this.answers.list.length >= wanted || this.answers.verdict.broken !== undefined,
       { timeout_ms, interval_ms: 10 },
     );
-    if (this.answers.verdict.broken !== undefined && done) {
+    if (this.answers.verdict.broken !== undefined) {
       throw new Error(`the connection to the guest broke: ${this.answers.verdict.broken}`);
     }
   }

@@ -1,0 +1,50 @@
+#!/bin/bash
+# What `npm run demo`, `npm test` and `npm run test:fast` do: check what the machine must have, install and build what
+# is missing, then the thing itself.
+# usage: run.sh demo|test|test-fast [ARGUMENT...]
+set -euo pipefail
+here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
+cd "$here/../.."
+# shellcheck source=packaging/setup/requirements.sh
+. "$here/requirements.sh"
+# shellcheck source=packaging/setup/progress.sh
+. "$here/progress.sh"
+
+what=${1:-}
+case $what in
+demo | test) needs_lab=yes ;;
+test-fast) needs_lab=no ;;
+*)
+	echo "usage: run.sh demo|test|test-fast [ARGUMENT...]" >&2
+	exit 2
+	;;
+esac
+shift
+
+# rustup puts cargo there, and a shell that was open before does not know it.
+PATH=$PATH:${HOME:-/root}/.cargo/bin
+requirements "$PWD" "$needs_lab" >&2 || exit 1
+
+packages=(gcc libc6-dev binutils shellcheck)
+if [ "$needs_lab" = yes ]; then
+	packages+=(
+		qemu-system-x86 seabios busybox-static cpio iproute2 util-linux
+		corosync pacemaker pacemaker-cli-utils pacemaker-resource-agents pcs resource-agents libxml2-utils
+	)
+fi
+mkdir -p cache/logs
+progress_steps=$([ "$needs_lab" = yes ] && echo 4 || echo 3)
+if [ "$needs_lab" = yes ] || [ "$EUID" = 0 ]; then
+	step "Debian packages" cache/logs/packages.log bash "$here/packages.sh" "${packages[@]}"
+else
+	progress_steps=2
+fi
+step "npm packages" cache/logs/npm.log bash "$here/build.sh" modules
+step "engine and agent" cache/logs/build.log bash "$here/build.sh" build
+[ "$needs_lab" = no ] || step "guest image" cache/logs/guest.log bash "$here/build.sh" guest
+
+case $what in
+demo) exec node "$here/demo.mjs" "$@" ;;
+test) exec node "$here/tests.mjs" all ;;
+test-fast) exec node "$here/tests.mjs" fast ;;
+esac

@@ -1,0 +1,81 @@
+// Runs every check one after another, shows what they print, and adds up what they found. The last line is the sum.
+// usage: tests.mjs all|fast
+import { spawn } from 'node:child_process';
+import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { countCargo, countLint, countVitest } from './tally.mjs';
+
+const withLab = process.argv[2] === 'all';
+process.chdir(new URL('../..', import.meta.url).pathname);
+const start_ms = Date.now();
+const reports = 'cache/reports';
+await mkdir(reports, { recursive: true });
+
+/** Runs a command, showing its output while it runs. @returns {Promise<{ok: boolean, output: string}>} */
+function run(title, file, args, options = {}) {
+  console.log(`\n=== ${title} (${Math.round((Date.now() - start_ms) / 1000)} s)`);
+  return new Promise((resolve) => {
+    const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'], ...options });
+    let output = '';
+    for (const [from, to] of [
+      [child.stdout, process.stdout],
+      [child.stderr, process.stderr],
+    ]) {
+      from.setEncoding('utf8');
+      from.on('data', (text) => {
+        output += text;
+        to.write(text);
+      });
+    }
+    child.on('error', (error) => {
+      console.error(`${file} could not be started: ${error.message}`);
+      resolve({ ok: false, output });
+    });
+    child.on('close', (code) => {
+      resolve({ ok: code === 0, output });
+    });
+  });
+}
+
+async function lint() {
+  const { ok, output } = await run('lint', 'npm', ['run', '--silent', 'lint']);
+  return countLint(output, ok);
+}
+
+/** Tests that need QEMU are the integration tests called qemu_*. */
+async function cargo() {
+  const args = ['test', '--locked', '--workspace', '--no-fail-fast'];
+  if (!withLab) {
+    const files = await readdir('native/tests').catch(() => []);
+    const quick = files.filter((file) => file.endsWith('.rs') && !file.startsWith('qemu_'));
+    args.push('--lib', '--bins', ...quick.flatMap((file) => ['--test', file.replace(/\.rs$/, '')]));
+  }
+  const { ok, output } = await run('cargo test', 'cargo', args, { cwd: 'native' });
+  return countCargo(output, ok);
+}
+
+async function vitest(project) {
+  const file = `${reports}/${project}.json`;
+  await rm(file, { force: true });
+  const { ok } = await run(`vitest, project ${project}`, 'npx', [
+    ...['--no-install', 'vitest', 'run', '--project', project, '--reporter', 'verbose'],
+    ...['--reporter', 'json', `--outputFile.json=${file}`],
+  ]);
+  return countVitest(await readFile(file, 'utf8').catch(() => ''), ok);
+}
+
+const stages = [
+  ['lint', lint],
+  ['cargo test', cargo],
+  ['unit tests', () => vitest('unit')],
+  ...(withLab ? [['system tests', () => vitest('system')]] : []),
+];
+const counts = [];
+for (const [name, stage] of stages) counts.push({ name, ...(await stage()) });
+
+console.log('');
+for (const { name, passed, failed } of counts) console.log(`${name}: ${passed} passed, ${failed} failed`);
+console.log(`${Math.round((Date.now() - start_ms) / 1000)} s in all`);
+const passed = counts.reduce((sum, count) => sum + count.passed, 0);
+const failed = counts.reduce((sum, count) => sum + count.failed, 0);
+console.log(`${passed} passed, ${failed} failed`);
+process.exitCode = failed === 0 ? 0 : 1;
