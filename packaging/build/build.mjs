@@ -1,0 +1,41 @@
+// Builds dist/kemari: the bundle, compiled ahead (code cache), inside a stripped copy of the running node.
+import { execFile } from 'node:child_process';
+import { chmod, copyFile, mkdir, readFile, rename, rm } from 'node:fs/promises';
+import { promisify } from 'node:util';
+import { inject } from 'postject';
+import { bundle } from './bundle.mjs';
+
+const run = promisify(execFile);
+process.chdir(new URL('../..', import.meta.url).pathname);
+
+if (!process.version.startsWith('v20.')) {
+  console.error(`kemari is built on Node 20, this is ${process.version}: run npm with Node 20 and try again`);
+  process.exit(1);
+}
+const { stdout: libraries } = await run('ldd', [process.execPath]);
+if (libraries.includes('libnode.so')) {
+  console.error(
+    `${process.execPath} is a distribution build that needs libnode.so: use a statically linked Node 20 (nodejs.org or NodeSource)`,
+  );
+  process.exit(1);
+}
+
+await mkdir('dist/build', { recursive: true });
+await bundle('dist/build/kemari.cjs');
+await run(process.execPath, ['--experimental-sea-config', 'packaging/build/sea.json']);
+const unfinished = 'dist/build/kemari';
+await rm(unfinished, { force: true });
+await copyFile(process.execPath, unfinished);
+await chmod(unfinished, 0o755);
+// Before injecting: stripped afterwards, the executable does not start.
+await run('strip', [unfinished]);
+// The ELF parser inside postject warns about section names that strip has dropped; they are not needed.
+const { log, error } = console;
+console.log = console.error = console.warn = () => undefined;
+await inject(unfinished, 'NODE_SEA_BLOB', await readFile('dist/build/kemari.blob'), {
+  sentinelFuse: 'NODE_SEA_FUSE_fce680ab2cc467b6e072b8b5df1996b2',
+});
+Object.assign(console, { log, error });
+// Renamed into place, so that a kemari that is running keeps its file.
+await rename(unfinished, 'dist/kemari');
+console.log('built dist/kemari');

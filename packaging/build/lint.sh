@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Every static check of both languages and of the shell scripts. Runs all of them, then says which failed.
+set -uo pipefail
+cd "$(dirname "$0")/../.."
+
+failed=()
+check() {
+  local name=$1
+  shift
+  echo "== $name"
+  "$@" || failed+=("$name")
+}
+
+in_native() { (cd native && "$@"); }
+
+shell_scripts() {
+  git ls-files -z --cached --others --exclude-standard |
+    while IFS= read -r -d '' file; do
+      [[ -f $file ]] || continue
+      case $file in
+        *.sh) printf '%s\0' "$file" ;;
+        *.ts | *.mjs | *.json | *.rs | *.md) ;;
+        *) head -c 64 "$file" | tr -d '\0' | head -n 1 | grep -Eq '^#!.*\b(ba|da|)sh\b' && printf '%s\0' "$file" ;;
+      esac
+    done
+}
+shell_check() { shell_scripts | xargs -0 -r shellcheck; }
+
+check eslint npx --no-install eslint .
+check prettier npx --no-install prettier --check --log-level warn .
+check tsc npx --no-install tsc --noEmit
+check rustfmt in_native cargo fmt --all --check
+check clippy in_native cargo clippy --locked --workspace --all-targets -- -D warnings
+check shellcheck shell_check
+
+if ((${#failed[@]})); then
+  echo "lint failed: ${failed[*]}" >&2
+  exit 1
+fi
+echo "lint passed"

@@ -1,0 +1,53 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { AgentError } from '../shared/error.js';
+import { limits } from '../shared/limits.js';
+import type { Environment, ResourcePaths } from '../shared/paths.js';
+import { isAlive, killAndWait } from '../shared/process-identity.js';
+import { supervisorStatus, type SupervisorStatus } from '../supervise/client.js';
+import { readProcessRecord } from '../supervise/process-record.js';
+import { lockedExitCode, startSupervisor, type SupervisorChild } from '../supervise/start-supervisor.js';
+
+/** Waits until the supervisor has started its engine, or says why it could not. @throws AgentError timeout */
+export async function awaitSupervisor(
+  paths: ResourcePaths,
+  child: SupervisorChild,
+  budgetMs: number,
+): Promise<SupervisorStatus> {
+  const deadline = Date.now() + budgetMs;
+  for (;;) {
+    const left = deadline - Date.now();
+    if (left <= 0) {
+      throw new AgentError('timeout', `the supervisor was not ready within ${budgetMs} ms: see ${paths.log}`);
+    }
+    try {
+      const status = await supervisorStatus(paths.supervisor_socket, left);
+      if (status.phase !== 'starting') return status;
+    } catch {
+      const code = child.exitCode();
+      // Another supervisor has the lock: it is that one that will answer.
+      if (code !== undefined && code !== lockedExitCode) {
+        throw new AgentError(
+          'engine-failed',
+          `the supervisor ended at once (exit code ${code}): see ${paths.log}`,
+        );
+      }
+    }
+    await sleep(limits.poll_ms);
+  }
+}
+
+/** A supervisor that answers: the one that runs, or a new one after a crash while its engine lives or lived. */
+export async function reviveSupervisor(
+  paths: ResourcePaths,
+  env: Environment,
+  budgetMs: number,
+): Promise<SupervisorStatus> {
+  try {
+    const status = await supervisorStatus(paths.supervisor_socket, Math.min(budgetMs, limits.monitor_ms));
+    if (status.phase !== 'starting') return status;
+  } catch {
+    const { supervisor } = await readProcessRecord(paths);
+    if (supervisor && isAlive(supervisor)) await killAndWait([supervisor]);
+  }
+  return await awaitSupervisor(paths, await startSupervisor(paths, env), budgetMs);
+}

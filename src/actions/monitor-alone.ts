@@ -1,0 +1,38 @@
+import { withEngine } from '../engine/client.js';
+import { messageOf } from '../shared/error.js';
+import { limits } from '../shared/limits.js';
+import type { Environment, ResourcePaths } from '../shared/paths.js';
+import { isAlive, killAndWait } from '../shared/process-identity.js';
+import { decideMonitor, type MonitorVerdict } from '../supervise/decide-monitor.js';
+import { readProcessRecord } from '../supervise/process-record.js';
+import { startSupervisor } from '../supervise/start-supervisor.js';
+
+/**
+ * Monitor without an answer from the supervisor: the engine is asked, and a new supervisor started. One that lives
+ * but hangs is ended first, because it holds the lock; it owns nothing that is not on disk or in the engine.
+ */
+export async function monitorAlone(
+  paths: ResourcePaths,
+  env: Environment,
+  why: unknown,
+): Promise<MonitorVerdict> {
+  const record = await readProcessRecord(paths);
+  const engineLives = record.engine !== undefined && isAlive(record.engine);
+  if (!engineLives) {
+    return decideMonitor({
+      phase: 'lost',
+      engine: undefined,
+      was_promoted: record.promoted,
+      failure: `engine and supervisor have ended (${messageOf(why)})`,
+    });
+  }
+  const status = await withEngine(paths.engine_socket, (engine) => engine.status()).catch(() => undefined);
+  if (record.supervisor) await killAndWait([record.supervisor]);
+  await startSupervisor(paths, env).catch(() => undefined);
+  return decideMonitor({
+    phase: 'running',
+    engine: status,
+    was_promoted: record.promoted,
+    failure: `neither the supervisor nor the engine answers within ${limits.status_ms} ms`,
+  });
+}

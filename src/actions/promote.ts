@@ -1,0 +1,27 @@
+import { actionBudget } from '../pacemaker/environment.js';
+import { exitCode } from '../pacemaker/exit-codes.js';
+import { AgentError, toAgentError } from '../shared/error.js';
+import type { Environment } from '../shared/paths.js';
+import { askSupervisor } from '../supervise/client.js';
+import { contextOf, wasStarted } from './context.js';
+
+/** On the path between a host's death and the guest's next packet: the supervisor is asked first, all else after. */
+export async function promote(env: Environment): Promise<number> {
+  const { paths, resource } = contextOf(env);
+  if (!wasStarted(paths)) {
+    throw new AgentError(
+      'not-running',
+      `${resource} does not run on this node: start it before promoting it`,
+    );
+  }
+  const deadline = Date.now() + actionBudget(env);
+  try {
+    await askSupervisor(paths.supervisor_socket, { command: 'promote' }, deadline - Date.now());
+  } catch (error) {
+    if (toAgentError(error, 'protocol').code !== 'not-running') throw error;
+    const { reviveSupervisor } = await import('./await-supervisor.js');
+    await reviveSupervisor(paths, env, deadline - Date.now());
+    await askSupervisor(paths.supervisor_socket, { command: 'promote' }, deadline - Date.now());
+  }
+  return exitCode.ok;
+}

@@ -1,0 +1,81 @@
+import { mkdir } from 'node:fs/promises';
+import { translate } from '../config/engine-spec.js';
+import { checkRequirements, readVmConfig } from '../config/read-config.js';
+import { actionBudget } from '../pacemaker/environment.js';
+import { exitCode } from '../pacemaker/exit-codes.js';
+import { readParameters } from '../pacemaker/parameters.js';
+import { writeDurably } from '../shared/durable-file.js';
+import { AgentError, messageOf } from '../shared/error.js';
+import { libraryDir, type Environment, type ResourcePaths } from '../shared/paths.js';
+import { writeLaunch } from '../supervise/launch.js';
+import { startSupervisor } from '../supervise/start-supervisor.js';
+import { sweep } from '../supervise/sweep.js';
+import { awaitSupervisor, reviveSupervisor } from './await-supervisor.js';
+import { contextOf, wasStarted } from './context.js';
+import { nodeOf } from './node.js';
+
+/** Starts supervisor and engine, as a secondary with an empty replica. Never waits for a sync. */
+export async function start(env: Environment): Promise<number> {
+  const { paths, resource } = contextOf(env);
+  const parameters = readParameters(env);
+  requireRoot(env);
+  const deadline = Date.now() + actionBudget(env);
+
+  if (wasStarted(paths) && (await runsAlready(paths, env, deadline))) return exitCode.ok;
+
+  const config = await readVmConfig(parameters.config);
+  await checkRequirements(parameters.config, config);
+  const node = await nodeOf(env);
+  const spec = translate(config, parameters.config, node, paths, libraryDir(env));
+
+  // Two starts at once meet at the supervisor's lock; what is written here is the same for both.
+  await createFolder(paths.run_dir, 0o700);
+  await createFolder(paths.log_dir, 0o755);
+  await writeDurably(paths.spec, `${JSON.stringify(spec, null, 2)}\n`, 0o600);
+  await writeLaunch(paths, {
+    version: 1,
+    resource,
+    node,
+    peer: spec.peer.node,
+    vm_uuid: config.uuid,
+    log_level: parameters.log_level,
+  });
+  try {
+    const child = await startSupervisor(paths, env);
+    const status = await awaitSupervisor(paths, child, deadline - Date.now());
+    if (status.phase === 'running') return exitCode.ok;
+    throw status.failure
+      ? new AgentError(status.failure.code, status.failure.message)
+      : new AgentError('engine-failed', `the supervisor is ${status.phase}: see ${paths.log}`);
+  } catch (error) {
+    await sweep(paths, node);
+    throw error;
+  }
+}
+
+/** @returns false after taking away what an earlier life has left, whose guest is gone. */
+async function runsAlready(paths: ResourcePaths, env: Environment, deadline: number): Promise<boolean> {
+  try {
+    const status = await reviveSupervisor(paths, env, deadline - Date.now());
+    if (status.phase === 'running' && status.monitor.code !== exitCode.not_running) return true;
+  } catch {
+    // Nothing there that can be used.
+  }
+  await sweep(paths, undefined);
+  return false;
+}
+
+async function createFolder(path: string, mode: number): Promise<void> {
+  try {
+    await mkdir(path, { recursive: true, mode });
+  } catch (error) {
+    throw new AgentError('state-unusable', `${path} cannot be created: ${messageOf(error)}`, {
+      cause: error,
+    });
+  }
+}
+
+function requireRoot(env: Environment): void {
+  if (process.getuid?.() === 0 || env['KEMARI_RUN_DIR'] !== undefined) return;
+  throw new AgentError('not-permitted', 'starting a VM needs root: run this as root');
+}

@@ -1,0 +1,83 @@
+import { readdir } from 'node:fs/promises';
+import { exitCode } from '../pacemaker/exit-codes.js';
+import { messageOf } from '../shared/error.js';
+import { limits } from '../shared/limits.js';
+import { pathsOf, runRoot, type Environment } from '../shared/paths.js';
+import { supervisorStatus } from '../supervise/client.js';
+
+export interface StatusOptions {
+  readonly resource: string | undefined;
+  readonly json: boolean;
+}
+
+/** `kemari status`: what the supervisors of this node say. @returns 7 when nothing runs */
+export async function status({ resource, json }: StatusOptions, env: Environment): Promise<number> {
+  const resources = resource === undefined ? await readdir(runRoot(env)).catch(() => []) : [resource];
+  const all: Record<string, unknown>[] = [];
+  for (const name of resources.sort()) {
+    try {
+      const { details } = await supervisorStatus(pathsOf(name, env).supervisor_socket, limits.monitor_ms);
+      all.push(details);
+    } catch (error) {
+      all.push({ resource: name, phase: 'none', failure: { message: messageOf(error) } });
+    }
+  }
+  if (json) {
+    process.stdout.write(`${JSON.stringify(resource === undefined ? all : all[0])}\n`);
+  } else if (all.length === 0) {
+    process.stdout.write('no resource runs on this node\n');
+  } else {
+    process.stdout.write(`${all.map(describe).join('\n\n')}\n`);
+  }
+  return all.some((one) => one['phase'] !== 'none') ? exitCode.ok : exitCode.not_running;
+}
+
+type Fields = Readonly<Record<string, unknown>>;
+
+function fieldsOf(value: unknown): Fields | undefined {
+  return typeof value === 'object' && value !== null ? (value as Fields) : undefined;
+}
+
+function show(value: unknown): string {
+  return typeof value === 'string' ? value : JSON.stringify(value ?? null);
+}
+
+function describe(one: Fields): string {
+  const rows: [string, string][] = [];
+  const engine = fieldsOf(one['engine']);
+  const failure = fieldsOf(one['failure']);
+  const durable = fieldsOf(one['durable']);
+  const monitor = fieldsOf(one['monitor']);
+  if (engine) {
+    const peer = fieldsOf(engine['peer']);
+    const pause = fieldsOf(engine['pause_us']);
+    const progress = fieldsOf(engine['sync_progress']);
+    rows.push(['state', `${show(engine['role'])}, ${show(engine['state'])}`]);
+    if (progress) rows.push(['sync', `${show(progress['percent'])}%`]);
+    rows.push(['generation', `${show(engine['generation'])}, epoch ${show(engine['epoch'])}`]);
+    if (peer)
+      rows.push([
+        'peer',
+        `${show(peer['node'])}, ${peer['connected'] === true ? 'connected' : 'not connected'}`,
+      ]);
+    rows.push(['checkpoints', show(engine['checkpoints'])]);
+    if (pause) rows.push(['pause', `p50 ${show(pause['p50'])} us, p99 ${show(pause['p99'])} us`]);
+    rows.push([
+      'accelerator',
+      [engine['accel'], engine['accel_reason']].filter(Boolean).map(show).join(': '),
+    ]);
+    if (engine['last_error'] !== null) rows.push(['last error', show(engine['last_error'])]);
+  } else {
+    rows.push(['state', one['phase'] === 'none' ? 'not running' : show(one['phase'])]);
+  }
+  if (durable)
+    rows.push([
+      'on disk',
+      `generation ${show(durable['generation'])}, owner ${show(durable['owner'] ?? '-')}, ${show(durable['sync'])}`,
+    ]);
+  if ('promotion_score' in one) rows.push(['score', show(one['promotion_score'] ?? 'none')]);
+  if (typeof monitor?.['reason'] === 'string') rows.push(['note', monitor['reason']]);
+  if (failure) rows.push(['failure', show(failure['message'])]);
+  const heading = [one['resource'], one['node']].filter(Boolean).map(show).join(' on ');
+  return [heading, ...rows.map(([name, value]) => `  ${name.padEnd(12)} ${value}`)].join('\n');
+}

@@ -1,0 +1,95 @@
+import type { Environment } from '../shared/paths.js';
+
+/** Every word that `kemari` knows, as data. Each loads its code only when it runs. */
+export interface Command {
+  readonly name: string;
+  readonly summary: string;
+  /** action: an OCF action, all from the environment. person: read by yargs. internal: not in the help. */
+  readonly kind: 'action' | 'person' | 'internal';
+  readonly arguments?: readonly {
+    readonly name: string;
+    readonly required: boolean;
+    readonly summary: string;
+  }[];
+  readonly switches?: readonly { readonly name: string; readonly summary: string }[];
+  readonly examples?: readonly (readonly [command: string, meaning: string])[];
+  run(env: Environment, given: Given): Promise<number>;
+}
+
+export interface Given {
+  readonly arguments: readonly string[];
+  readonly switches: ReadonlySet<string>;
+}
+
+export const commands: readonly Command[] = [
+  {
+    name: 'monitor',
+    summary: 'Say what runs here (OCF action)',
+    kind: 'action',
+    run: async (env) => (await import('../actions/monitor.js')).monitor(env),
+  },
+  {
+    name: 'start',
+    summary: 'Start the secondary role (OCF action)',
+    kind: 'action',
+    run: async (env) => (await import('../actions/start.js')).start(env),
+  },
+  {
+    name: 'stop',
+    summary: 'End everything of the resource on this node (OCF action)',
+    kind: 'action',
+    run: async (env) => (await import('../actions/stop.js')).stop(env),
+  },
+  {
+    name: 'promote',
+    summary: 'Run the guest here (OCF action)',
+    kind: 'action',
+    run: async (env) => (await import('../actions/promote.js')).promote(env),
+  },
+  {
+    name: 'demote',
+    summary: 'Hand the guest over (OCF action)',
+    kind: 'action',
+    run: async (env) => (await import('../actions/demote.js')).demote(env),
+  },
+  {
+    name: 'notify',
+    summary: 'Nothing; always succeeds (OCF action)',
+    kind: 'action',
+    run: async () => (await import('../actions/notify.js')).notify(),
+  },
+  {
+    name: 'meta-data',
+    summary: "Print the agent's metadata (OCF action)",
+    kind: 'action',
+    run: async () => (await import('../actions/meta-data.js')).metaData(),
+  },
+  {
+    name: 'validate-all',
+    summary: 'Check parameters, and with OCF_CHECK_LEVEL=10 this host (OCF action)',
+    kind: 'action',
+    run: async (env) => (await import('../actions/validate-all.js')).validateAll(env),
+  },
+  {
+    name: 'supervise',
+    summary: 'The process that start leaves behind',
+    kind: 'internal',
+    run: async (env, given) => (await import('../supervise/run.js')).supervise(given.arguments[0] ?? '', env),
+  },
+  {
+    name: 'status',
+    summary: 'Show the resources that run on this node',
+    kind: 'person',
+    arguments: [{ name: 'resource', required: false, summary: 'only this one' }],
+    switches: [{ name: 'json', summary: 'one JSON object on one line' }],
+    examples: [
+      ['kemari status', 'every resource of this node'],
+      ['kemari status vm1 --json', 'one resource, for a script'],
+    ],
+    run: async (env, given) =>
+      (await import('../actions/status.js')).status(
+        { resource: given.arguments[0], json: given.switches.has('json') },
+        env,
+      ),
+  },
+];

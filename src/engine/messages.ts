@@ -1,0 +1,110 @@
+import * as v from 'valibot';
+
+/**
+ * The control protocol, version 1, as the engine speaks it; golden samples in test/contract/control are read by both
+ * languages. Unknown fields of an answer are let through: a newer engine of the same version may add some.
+ */
+const count = v.pipe(v.number(), v.integer(), v.minValue(0));
+const quantiles = v.nullable(v.object({ p50: count, p99: count, max: count }));
+const roles = ['primary', 'secondary'] as const;
+const states = [
+  'empty',
+  'receiving',
+  'in-sync',
+  'handed-over',
+  'parked',
+  'solo',
+  'syncing',
+  'protected',
+  'frozen',
+  'ended',
+] as const;
+
+export type EngineRole = (typeof roles)[number];
+export type EngineState = (typeof states)[number];
+
+export const engineStatus = v.object({
+  engine_id: v.string(),
+  engine_version: v.string(),
+  resource: v.string(),
+  role: v.picklist(roles),
+  state: v.picklist(states),
+  guest: v.string(),
+  generation: count,
+  epoch: count,
+  peer: v.object({ connected: v.boolean(), node: v.string(), engine_id: v.nullable(v.string()) }),
+  accel: v.string(),
+  accel_reason: v.nullable(v.string()),
+  tracker: v.nullable(v.string()),
+  qemu_pid: v.nullable(count),
+  sync_progress: v.nullable(
+    v.object({ percent: count, round: count, bytes: count, bytes_per_second: count }),
+  ),
+  held_packets: count,
+  held_bytes: count,
+  released_packets: count,
+  checkpoints: count,
+  pause_us: quantiles,
+  dirty_pages: quantiles,
+  promotion_us: v.nullable(v.object({ load: count, total: count })),
+  data_thread_idle_ms: count,
+  last_error: v.nullable(v.string()),
+});
+export type EngineStatus = v.InferOutput<typeof engineStatus>;
+
+export const statusReply = v.object({ status: engineStatus });
+export const promoteReply = v.object({ promoted: v.picklist(['cold', 'hot']) });
+export const demoteReply = v.object({ demoted: v.picklist(['handed-over', 'parked', 'discarded']) });
+export const emptyReply = v.object({});
+export type DemoteOutcome = v.InferOutput<typeof demoteReply>['demoted'];
+
+export const engineErrorCodes = [
+  'bad-request',
+  'wrong-role',
+  'replica-incomplete',
+  'peer-is-primary',
+  'stale-generation',
+  'peer-not-outdated',
+  'timeout',
+  'engine-failed',
+] as const;
+
+const envelope = { v: v.literal(1), id: count };
+export const engineReply = v.union([
+  v.object({ ...envelope, ok: v.union([statusReply, promoteReply, demoteReply, emptyReply]) }),
+  v.object({ ...envelope, error: v.object({ code: v.picklist(engineErrorCodes), message: v.string() }) }),
+]);
+/** The envelope alone: what `ok` holds is checked against the schema of the command that was sent. */
+export const replyEnvelope = v.union([
+  v.object({ ...envelope, ok: v.unknown() }),
+  v.object({ ...envelope, error: v.object({ code: v.string(), message: v.string() }) }),
+]);
+
+export const engineEvent = v.variant('event', [
+  v.object({
+    v: v.literal(1),
+    event: v.literal('state'),
+    role: v.picklist(roles),
+    state: v.picklist(states),
+    generation: count,
+    epoch: count,
+  }),
+  v.object({ v: v.literal(1), event: v.literal('peer-outdated'), generation: count }),
+  v.object({ v: v.literal(1), event: v.literal('guest-ended'), generation: count }),
+  v.object({ v: v.literal(1), event: v.literal('fatal'), message: v.string() }),
+]);
+export type EngineEvent = v.InferOutput<typeof engineEvent>;
+
+const command = <Name extends string>(name: Name) => ({ ...envelope, command: v.literal(name) });
+const generation = v.pipe(v.number(), v.integer(), v.minValue(1));
+export const engineRequest = v.variant('command', [
+  v.strictObject(command('status')),
+  v.strictObject(command('subscribe')),
+  v.strictObject({ ...command('promote'), mode: v.picklist(['cold', 'hot']), generation }),
+  v.strictObject({ ...command('demote'), timeout_ms: count }),
+  v.strictObject({ ...command('enter-solo'), generation }),
+  v.strictObject(command('stop')),
+]);
+type Bare<Request> = Request extends unknown ? Omit<Request, 'v' | 'id'> : never;
+/** A request without its envelope. */
+export type EngineCommand = Bare<v.InferOutput<typeof engineRequest>>;

@@ -1,0 +1,10 @@
+/** Pacemaker shows this line of stderr beside the failure (OCF 1.1: prefix and one line). */
+export function exitReasonLine(reason: string): string {
+  // Control characters would end the line early or change the terminal of who reads it.
+  // eslint-disable-next-line no-control-regex
+  return `ocf-exit-reason:${reason.replaceAll(/[\u0000-\u001f\u007f]+/g, ' ').trim()}\n`;
+}
+
+export function writeExitReason(reason: string): void {
+  process.stderr.write(exitReasonLine(reason));
+}

@@ -1,0 +1,75 @@
+import { parameters } from './parameters.js';
+
+interface ActionAdvice {
+  readonly name: string;
+  readonly timeout: string;
+  readonly interval?: string;
+  readonly role?: 'Promoted' | 'Unpromoted';
+}
+
+/** start never waits for a sync; demote may have to finish one. The two monitors differ, as Pacemaker demands. */
+const advice: readonly ActionAdvice[] = [
+  { name: 'start', timeout: '90s' },
+  { name: 'stop', timeout: '60s' },
+  { name: 'promote', timeout: '120s' },
+  { name: 'demote', timeout: '120s' },
+  { name: 'monitor', timeout: '20s', interval: '10s', role: 'Unpromoted' },
+  { name: 'monitor', timeout: '20s', interval: '5s', role: 'Promoted' },
+  { name: 'notify', timeout: '10s' },
+  { name: 'meta-data', timeout: '5s' },
+  { name: 'validate-all', timeout: '20s' },
+];
+
+const longDescription = `Runs a virtual machine on the promoted node and keeps a copy of it on the other one, so close behind
+that nothing the outside world has seen is missing from it. When the promoted node is lost, Pacemaker fences it and
+promotes the copy; TCP connections of the guest live on. Use it as a promotable clone with two instances, with fencing.`;
+
+function escape(text: string): string {
+  return text
+    .replaceAll('&', '&amp;')
+    .replaceAll('<', '&lt;')
+    .replaceAll('>', '&gt;')
+    .replaceAll('"', '&quot;');
+}
+
+function attributes(pairs: Readonly<Record<string, string | undefined>>): string {
+  return Object.entries(pairs)
+    .map(([name, value]) => (value === undefined ? '' : ` ${name}="${escape(value)}"`))
+    .join('');
+}
+
+function parameterXml(parameter: (typeof parameters)[number]): string {
+  const fallback = 'default' in parameter ? parameter.default : undefined;
+  return `    <parameter${attributes({ name: parameter.name, required: parameter.required ? '1' : '0' })}>
+      <longdesc lang="en">${escape(parameter.long)}</longdesc>
+      <shortdesc lang="en">${escape(parameter.short)}</shortdesc>
+      <content${attributes({ type: parameter.type, default: fallback })}/>
+    </parameter>`;
+}
+
+function actionXml({ name, timeout, interval, role }: ActionAdvice): string {
+  return `    <action${attributes({ name, timeout, interval, depth: name === 'monitor' ? '0' : undefined, role })}/>`;
+}
+
+/**
+ * OCF 1.1 metadata. ocf-tester's DTD is OCF 1.0: the internal subset adds what 1.1 has, and passes both 1.1 schemas.
+ */
+export function metadataXml(version: string): string {
+  return `<?xml version="1.0" encoding="UTF-8"?>
+<!DOCTYPE resource-agent SYSTEM "ra-api-1.dtd" [
+  <!ATTLIST action name CDATA #REQUIRED>
+  <!ATTLIST parameter unique-group CDATA #IMPLIED reloadable (0|1) #IMPLIED>
+]>
+<resource-agent${attributes({ name: 'vm', version })}>
+  <version>1.1</version>
+  <longdesc lang="en">${escape(longDescription)}</longdesc>
+  <shortdesc lang="en">Virtual machine that survives the death of its host</shortdesc>
+  <parameters>
+${parameters.map(parameterXml).join('\n')}
+  </parameters>
+  <actions>
+${advice.map(actionXml).join('\n')}
+  </actions>
+</resource-agent>
+`;
+}

@@ -1,0 +1,71 @@
+import { execa } from 'execa';
+import { AgentError } from '../shared/error.js';
+import { limits } from '../shared/limits.js';
+
+/** Pacemaker's command line tools, each call bounded: a cluster in trouble must not hold up the guest's supervisor. */
+async function tool(name: string, args: readonly string[]): Promise<string> {
+  const result = await execa(name, args, {
+    reject: false,
+    stdin: 'ignore',
+    timeout: limits.cluster_tool_ms,
+    killSignal: 'SIGKILL',
+    maxBuffer: limits.record_bytes,
+  });
+  if (result.failed) {
+    const why = result.timedOut ? `did not answer within ${limits.cluster_tool_ms} ms` : result.shortMessage;
+    throw new AgentError('missing-requirement', `${name} failed: ${why} ${result.stderr}`.trim(), {
+      cause: result.cause,
+    });
+  }
+  return result.stdout;
+}
+
+/** @throws AgentError when the cluster on this node does not say. */
+export async function nodeName(): Promise<string> {
+  const name = (await tool('crm_node', ['-n'])).trim();
+  if (name === '')
+    throw new AgentError('missing-requirement', 'crm_node -n printed no name: is Pacemaker running?');
+  return name;
+}
+
+/** Quorum, as this node sees it now. No answer is no quorum. */
+export async function hasQuorum(): Promise<boolean> {
+  try {
+    return (await tool('crm_node', ['-q'])).trim() === '1';
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * A transient node attribute (attrd keeps it in memory and in the CIB's status; it dies with the node's membership).
+ * `master-NAME` is the promotion score of resource NAME in every Pacemaker since 1.0, 3.x included.
+ */
+export async function setAttribute(name: string, node: string, value: string): Promise<void> {
+  await tool('attrd_updater', ['-n', name, '-N', node, '-U', value]);
+}
+
+/** A private one: shared between the nodes' attrd, never in the CIB, so a change of it aborts no transition. */
+export async function setPrivateAttribute(name: string, node: string, value: string): Promise<void> {
+  await tool('attrd_updater', ['-p', '-n', name, '-N', node, '-U', value]);
+}
+
+/** An attribute that does not exist is deleted with success. */
+export async function deleteAttribute(name: string, node: string): Promise<void> {
+  await tool('attrd_updater', ['-n', name, '-N', node, '-D']);
+}
+
+/** @returns undefined when the node has no such attribute, or is not in the cluster now. */
+export async function queryAttribute(name: string, node: string): Promise<string | undefined> {
+  let output: string;
+  try {
+    output = await tool('attrd_updater', ['-n', name, '-N', node, '-Q']);
+  } catch {
+    return undefined;
+  }
+  for (const line of output.split('\n')) {
+    const match = /host="([^"]*)" value="([^"]*)"/.exec(line);
+    if (match?.[1] === node && match[2] !== undefined && match[2] !== '') return match[2];
+  }
+  return undefined;
+}

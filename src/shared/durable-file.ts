@@ -1,0 +1,29 @@
+import { open, rename, rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
+
+/**
+ * Replaces a file so that after a crash at any moment either the old or the new content is there, whole:
+ * write aside, fsync, rename, fsync of the folder (rename(2) alone promises order to nobody after a power loss).
+ */
+export async function writeDurably(path: string, content: string, mode: number): Promise<void> {
+  const aside = `${path}.new`;
+  try {
+    const file = await open(aside, 'w', mode);
+    try {
+      await file.writeFile(content);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(aside, path);
+  } catch (error) {
+    await rm(aside, { force: true }).catch(() => undefined);
+    throw error;
+  }
+  const folder = await open(dirname(path), 'r');
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+}

@@ -1,0 +1,42 @@
+/** Every bound of the control path, in one place. Times in milliseconds, sizes in bytes. */
+export const limits = {
+  /** One line on a control socket; an engine's status is below 2 KiB. */
+  line_bytes: 256 * 1024,
+  /** A config file; the largest sensible one is below 4 KiB. */
+  config_bytes: 256 * 1024,
+  /** state.json and the records in the run folder. */
+  record_bytes: 64 * 1024,
+  /** How much of the end of the engine's log is read for its last words. */
+  last_words_bytes: 64 * 1024,
+
+  /** A status from a socket of this host. Its owner answers from memory: later means that it hangs. */
+  status_ms: 5_000,
+  /** Between two looks at a socket or a process that is about to change. */
+  poll_ms: 25,
+  /** From the engine's start to its control socket: QEMU's start and the allocation of the guest's RAM. */
+  engine_start_ms: 60_000,
+  /** Lost connection to an engine whose process lives: how long to try again before it counts as hung. */
+  engine_reconnect_ms: 3_000,
+  /** From an engine's end, seen on its socket, to its exit code. */
+  exit_code_ms: 5,
+  /** A monitor's question to the supervisor, who asks the engine in turn. */
+  monitor_ms: 8_000,
+  /** promote, enter-solo: loading the state takes 20 ms; a disk replay may take long. */
+  engine_command_ms: 60_000,
+  /** An orderly stop of the engine, before it is killed. */
+  engine_stop_ms: 5_000,
+  /** The supervisor's whole orderly stop, before everything is killed. */
+  supervisor_stop_ms: 12_000,
+  /** From SIGKILL to the end of the process; a process in uninterruptible I/O outlives it. */
+  kill_ms: 10_000,
+  /** The engine's data thread said nothing for so long: it is stuck, the guest with it. */
+  data_thread_stuck_ms: 15_000,
+  /** One call of a cluster tool: attrd and corosync answer in 10 ms or are in trouble. */
+  cluster_tool_ms: 2_000,
+  /** Between two looks of the supervisor at everything. */
+  tick_ms: 1_000,
+  /** An action's time-out when Pacemaker did not give one. */
+  action_ms: 60_000,
+  /** What an action keeps of its time-out to clean up and to answer before Pacemaker kills it. */
+  action_margin_ms: 3_000,
+} as const;

@@ -1,0 +1,61 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { messageOf } from '../shared/error.js';
+import { limits } from '../shared/limits.js';
+
+export interface AttributeWriter {
+  set(value: string): Promise<void>;
+  remove(): Promise<void>;
+}
+
+/**
+ * Brings one node attribute to the value that is wanted, in the background: written only on change, one call at a time,
+ * tried again until it is so. Nothing waits for it, because a cluster daemon that hangs must not fail a guest.
+ */
+export class AttributeKeeper {
+  readonly #writer: AttributeWriter;
+  readonly #onError: (message: string) => void;
+  #wanted: string | null = null;
+  /** undefined: not known, as at the start, when an earlier life may have left anything. */
+  #written: string | null | undefined;
+  #work: Promise<void> | undefined;
+
+  constructor(writer: AttributeWriter, onError: (message: string) => void) {
+    this.#writer = writer;
+    this.#onError = onError;
+  }
+
+  get wanted(): string | null {
+    return this.#wanted;
+  }
+
+  want(value: string | null): void {
+    this.#wanted = value;
+    if (this.#written !== value) this.#work ??= this.#bring();
+  }
+
+  /** Waits until the attribute is as wanted, but no longer than the time. */
+  async settle(timeoutMs: number): Promise<void> {
+    const timer = new AbortController();
+    await Promise.race([
+      this.#work,
+      sleep(timeoutMs, undefined, { signal: timer.signal }).catch(() => undefined),
+    ]);
+    timer.abort();
+  }
+
+  async #bring(): Promise<void> {
+    while (this.#written !== this.#wanted) {
+      const value = this.#wanted;
+      try {
+        await (value === null ? this.#writer.remove() : this.#writer.set(value));
+        this.#written = value;
+      } catch (error) {
+        // It may have arrived all the same.
+        this.#written = undefined;
+        this.#onError(messageOf(error));
+        await sleep(limits.tick_ms);
+      }
+    }
+    this.#work = undefined;
+  }
+}

@@ -1,0 +1,83 @@
+import type { EngineStatus } from '../engine/messages.js';
+import { exitCode, type ExitCode } from '../pacemaker/exit-codes.js';
+import { limits } from '../shared/limits.js';
+
+export type Phase = 'starting' | 'running' | 'failed' | 'lost' | 'stopping';
+
+export interface MonitorEvidence {
+  readonly phase: Phase;
+  /** undefined: the engine does not answer. */
+  readonly engine: Pick<EngineStatus, 'role' | 'state' | 'data_thread_idle_ms' | 'sync_progress'> | undefined;
+  /** The guest ran here when the engine was last heard of. */
+  readonly was_promoted: boolean;
+  readonly failure: string | undefined;
+}
+
+export interface MonitorVerdict {
+  /** For a probe and a call by hand. */
+  readonly code: ExitCode;
+  /**
+   * For a recurring monitor: the same, or its degraded form. Pacemaker 2.1 takes 190 for 0 and 191 for 8 in scheduler
+   * and controller alike, but lists them with the failed actions; a probe (ocf-tester, cleanup, reprobe) asks what
+   * runs here, and right after start an empty replica is as it should be, so it gets the plain code.
+   */
+  readonly recurring: ExitCode;
+  readonly reason: string | undefined;
+}
+
+function plain(code: ExitCode, reason?: string): MonitorVerdict {
+  return { code, recurring: code, reason };
+}
+
+/** The OCF monitor code. Pure. A frozen primary is healthy: a failed monitor would destroy the only valid guest. */
+export function decideMonitor({ phase, engine, was_promoted, failure }: MonitorEvidence): MonitorVerdict {
+  const broken = was_promoted ? exitCode.failed_promoted : exitCode.generic;
+  switch (phase) {
+    case 'starting':
+    case 'stopping':
+      if (!engine) return plain(exitCode.not_running);
+      break;
+    case 'failed':
+      return plain(exitCode.not_running, failure);
+    case 'lost':
+      return plain(was_promoted ? exitCode.failed_promoted : exitCode.not_running, failure);
+    case 'running':
+      break;
+  }
+  if (!engine) return plain(broken, failure ?? 'the engine does not answer on its control socket');
+  if (engine.data_thread_idle_ms > limits.data_thread_stuck_ms) {
+    const seconds = Math.floor(engine.data_thread_idle_ms / 1000);
+    return plain(
+      engine.role === 'primary' ? exitCode.failed_promoted : exitCode.generic,
+      `the engine's data thread has been stuck for ${seconds} s`,
+    );
+  }
+  switch (engine.state) {
+    case 'protected':
+    case 'frozen':
+      return plain(exitCode.promoted);
+    case 'solo':
+    case 'syncing':
+      return {
+        code: exitCode.promoted,
+        recurring: exitCode.degraded_promoted,
+        reason: 'the guest has no replica yet',
+      };
+    case 'ended':
+      return plain(exitCode.not_running, 'the guest has powered itself off');
+    case 'in-sync':
+    case 'handed-over':
+    case 'parked':
+      return plain(exitCode.ok);
+    case 'receiving': {
+      const progress = engine.sync_progress ? ` (${engine.sync_progress.percent}%)` : '';
+      return {
+        code: exitCode.ok,
+        recurring: exitCode.degraded,
+        reason: `the replica is not complete${progress}`,
+      };
+    }
+    case 'empty':
+      return { code: exitCode.ok, recurring: exitCode.degraded, reason: 'there is no replica yet' };
+  }
+}

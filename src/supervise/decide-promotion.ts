@@ -1,0 +1,61 @@
+import type { EngineStatus } from '../engine/messages.js';
+import type { DiskWord } from './disk-word.js';
+import { decideScore } from './decide-score.js';
+import type { DurableState } from './durable-state.js';
+
+export interface PromotionEvidence {
+  readonly resource: string;
+  readonly me: string;
+  readonly peer: string;
+  readonly engine: EngineStatus;
+  readonly durable: DurableState;
+  readonly peer_disk: DiskWord | undefined;
+}
+
+export type Promotion =
+  | { readonly kind: 'already' }
+  | { readonly kind: 'hot' | 'cold'; readonly generation: number }
+  | { readonly kind: 'refuse'; readonly reason: string };
+
+/** How to promote, or the sentence that says why not. Pure. The generation is above every one that was ever seen here. */
+export function decidePromotion(evidence: PromotionEvidence): Promotion {
+  const { engine, durable, resource, me } = evidence;
+  const generation = Math.max(durable.generation, engine.generation) + 1;
+  switch (engine.state) {
+    case 'solo':
+    case 'syncing':
+    case 'protected':
+    case 'frozen':
+      return { kind: 'already' };
+    case 'ended':
+      return {
+        kind: 'refuse',
+        reason: `the guest of ${resource} has powered itself off on ${me}: stop the resource, then start it again`,
+      };
+    case 'in-sync':
+    case 'handed-over':
+    case 'parked':
+      return { kind: 'hot', generation };
+    case 'receiving': {
+      const progress = engine.sync_progress ? ` (${engine.sync_progress.percent}%)` : '';
+      return {
+        kind: 'refuse',
+        reason: `the replica on ${me} is not complete${progress}: promoting it would start a broken guest`,
+      };
+    }
+    case 'empty':
+      return decideScore(evidence) === null
+        ? { kind: 'refuse', reason: coldRefusal(evidence) }
+        : { kind: 'cold', generation };
+  }
+}
+
+function coldRefusal({ resource, me, peer, durable, peer_disk }: PromotionEvidence): string {
+  if (!peer_disk) {
+    return `${me} has no replica of ${resource} and cannot prove that its own state (generation ${durable.generation}, ${durable.sync}) is the newest while ${peer} is away: start ${peer}`;
+  }
+  if (peer_disk.role === 'primary') {
+    return `${peer} runs the guest of ${resource}: a cold start on ${me} would make a second one`;
+  }
+  return `${peer} has the newer guest of ${resource} (generation ${peer_disk.generation}, here ${durable.generation}): promote ${peer}`;
+}

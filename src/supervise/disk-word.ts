@@ -1,0 +1,37 @@
+import type { DurableState, SyncWord } from './durable-state.js';
+
+/** What a supervisor tells the other one about its disk, as a node attribute: `GENERATION:OWNER|-:SYNC:ROLE`. */
+export interface DiskWord {
+  readonly generation: number;
+  readonly owner: string | null;
+  readonly sync: SyncWord;
+  /** primary: a guest runs there now. */
+  readonly role: 'primary' | 'secondary';
+}
+
+export function diskAttribute(resource: string): string {
+  return `kemari-${resource}-disk`;
+}
+
+/** The name that Pacemaker's scheduler reads; crm_attribute --promotion writes the same. */
+export function scoreAttribute(resource: string): string {
+  return `master-${resource}`;
+}
+
+export function formatDiskWord(durable: DurableState, guestRuns: boolean): string {
+  return `${durable.generation}:${durable.owner ?? '-'}:${durable.sync}:${guestRuns ? 'primary' : 'secondary'}`;
+}
+
+/** @returns undefined when it is not such a word: then nothing is known about the other disk. */
+export function parseDiskWord(text: string | undefined): DiskWord | undefined {
+  const match = /^(\d{1,15}):([^:]+):(none|protected|solo|outdated|clean):(primary|secondary)$/.exec(
+    text ?? '',
+  );
+  if (!match) return undefined;
+  return {
+    generation: Number(match[1]),
+    owner: match[2] === '-' ? null : (match[2] ?? null),
+    sync: match[3] as SyncWord,
+    role: match[4] as DiskWord['role'],
+  };
+}

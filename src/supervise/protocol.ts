@@ -1,0 +1,13 @@
+import * as v from 'valibot';
+
+/** supervisor.sock, version 1: what the actions of the same installation ask. */
+const timeout = v.pipe(v.number(), v.integer(), v.minValue(1));
+const envelope = { v: v.literal(1), id: v.pipe(v.number(), v.integer()) };
+
+export const supervisorRequest = v.variant('command', [
+  v.strictObject({ ...envelope, command: v.literal('status') }),
+  v.strictObject({ ...envelope, command: v.literal('promote') }),
+  v.strictObject({ ...envelope, command: v.literal('demote'), timeout_ms: timeout }),
+  v.strictObject({ ...envelope, command: v.literal('stop') }),
+]);
+export type SupervisorRequest = v.InferOutput<typeof supervisorRequest>;

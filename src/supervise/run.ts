@@ -1,0 +1,57 @@
+import { basename, join } from 'node:path';
+import { pino } from 'pino';
+import { deleteAttribute, setAttribute, setPrivateAttribute } from '../pacemaker/tools.js';
+import { messageOf } from '../shared/error.js';
+import { limits } from '../shared/limits.js';
+import { libraryDir, pathsOf, type Environment } from '../shared/paths.js';
+import { AttributeKeeper } from './attribute-keeper.js';
+import { diskAttribute, scoreAttribute } from './disk-word.js';
+import { DurableStore } from './durable-state.js';
+import { readLaunch } from './launch.js';
+import { serve } from './server.js';
+import { Supervisor } from './supervisor.js';
+
+/** `kemari supervise RUN_DIR`: the process between the actions and the engine. Ends after a `stop`. */
+export async function supervise(runDir: string, env: Environment): Promise<number> {
+  const paths = pathsOf(basename(runDir), env);
+  const launch = await readLaunch(paths.launch);
+  const log = pino(
+    { level: launch.log_level, base: { resource: launch.resource, pid: process.pid } },
+    pino.destination({ dest: paths.log, sync: true, mkdir: true, mode: 0o600 }),
+  );
+  const keeper = (name: string, set: typeof setAttribute) =>
+    new AttributeKeeper(
+      { set: (value) => set(name, launch.node, value), remove: () => deleteAttribute(name, launch.node) },
+      (message) => {
+        log.warn({ attribute: name }, message);
+      },
+    );
+  const supervisor = new Supervisor({
+    launch,
+    paths,
+    engine_executable: join(libraryDir(env), 'kemari-engine'),
+    store: new DurableStore(paths),
+    score: keeper(scoreAttribute(launch.resource), setAttribute),
+    disk: keeper(diskAttribute(launch.resource), setPrivateAttribute),
+    log,
+  });
+  process.on('unhandledRejection', (error) => {
+    log.fatal({ err: error }, messageOf(error));
+    process.exit(70);
+  });
+
+  const stopped = new Promise<void>((resolve, reject) => {
+    serve(paths.supervisor_socket, supervisor, log, resolve).then(() => {
+      log.info({ node: launch.node }, 'supervisor started');
+      void supervisor.boot();
+    }, reject);
+  });
+  const ticker = setInterval(() => {
+    supervisor.tick();
+  }, limits.tick_ms);
+  await stopped;
+  clearInterval(ticker);
+  // The answer to `stop` is on its way.
+  await new Promise((resolve) => setTimeout(resolve, limits.poll_ms));
+  return 0;
+}

@@ -1,0 +1,84 @@
+import { chmod, rm } from 'node:fs/promises';
+import { createServer, type Server, type Socket } from 'node:net';
+import type { Logger } from 'pino';
+import * as v from 'valibot';
+import { AgentError, messageOf, toAgentError } from '../shared/error.js';
+import { lineSplitter, parseLine } from '../shared/line-channel.js';
+import { supervisorRequest, type SupervisorRequest } from './protocol.js';
+import type { Supervisor } from './supervisor.js';
+
+/** supervisor.sock. The lock is held by now, so a socket file that is there already belongs to nobody. */
+export async function serve(
+  path: string,
+  supervisor: Supervisor,
+  log: Logger,
+  onStopped: () => void,
+): Promise<Server> {
+  await rm(path, { force: true });
+  const server = createServer((socket) => {
+    converse(socket, supervisor, log, onStopped);
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(path, resolve);
+  });
+  await chmod(path, 0o600);
+  return server;
+}
+
+function converse(socket: Socket, supervisor: Supervisor, log: Logger, onStopped: () => void): void {
+  socket.setEncoding('utf8');
+  // Whoever asked has gone; what was asked is done all the same.
+  socket.on('error', () => undefined);
+  const answer = (body: Record<string, unknown>, after?: () => void) => {
+    socket.write(`${JSON.stringify({ v: 1, ...body })}\n`, after);
+  };
+  const refuse = (message: string) => {
+    answer({ id: 0, error: { code: 'protocol', message } }, () => socket.destroy());
+  };
+  socket.on(
+    'data',
+    lineSplitter(
+      (line) => {
+        const request = v.safeParse(supervisorRequest, parseLine(line));
+        if (!request.success) {
+          refuse(`the request is not of version 1: ${request.issues[0].message}`);
+          return;
+        }
+        const { id, command } = request.output;
+        void perform(supervisor, request.output).then(
+          (ok) => {
+            // Told even if the asker has hung up: the supervisor's life ends with its last answer.
+            if (command === 'stop') onStopped();
+            answer({ id, ok });
+          },
+          (error: unknown) => {
+            const failure = toAgentError(error, 'engine-failed');
+            if (!(error instanceof AgentError)) log.error({ err: error }, 'internal error');
+            else log.warn({ command, code: failure.code }, messageOf(failure));
+            answer({ id, error: { code: failure.code, message: failure.message } });
+          },
+        );
+      },
+      () => {
+        refuse('the request is too long');
+      },
+    ),
+  );
+}
+
+async function perform(supervisor: Supervisor, request: SupervisorRequest): Promise<Record<string, unknown>> {
+  switch (request.command) {
+    case 'status':
+      return await supervisor.status();
+    case 'promote':
+      await supervisor.promote();
+      return {};
+    case 'demote':
+      await supervisor.demote(request.timeout_ms);
+      return {};
+    case 'stop':
+      await supervisor.stop();
+      return {};
+  }
+}

@@ -1,0 +1,429 @@
+import type { Logger } from 'pino';
+import { EngineRefusal } from '../engine/client.js';
+import type { EngineEvent, EngineStatus } from '../engine/messages.js';
+import { hasQuorum, queryAttribute } from '../pacemaker/tools.js';
+import { AgentError, messageOf, toAgentError } from '../shared/error.js';
+import { limits } from '../shared/limits.js';
+import type { ResourcePaths } from '../shared/paths.js';
+import { identify, isAlive, killAndWait } from '../shared/process-identity.js';
+import type { AttributeKeeper } from './attribute-keeper.js';
+import { decideMonitor, type MonitorVerdict, type Phase } from './decide-monitor.js';
+import { decidePromotion } from './decide-promotion.js';
+import { decideScore } from './decide-score.js';
+import { maySolo } from './decide-solo.js';
+import { diskAttribute, formatDiskWord, parseDiskWord, type DiskWord } from './disk-word.js';
+import { initialState, sameState, type DurableState, type DurableStore } from './durable-state.js';
+import { durableAfter, durableAtStop } from './durable-transition.js';
+import { EngineSession } from './engine-session.js';
+import type { Launch } from './launch.js';
+import { Mailbox } from './mailbox.js';
+import { readProcessRecord, writeProcessRecord } from './process-record.js';
+
+export interface SupervisorParts {
+  readonly launch: Launch;
+  readonly paths: ResourcePaths;
+  readonly engine_executable: string;
+  readonly store: DurableStore;
+  readonly score: AttributeKeeper;
+  readonly disk: AttributeKeeper;
+  readonly log: Logger;
+}
+
+/**
+ * Decides everything that concerns the cluster, for one resource on one node: its state.json, the generation, the
+ * scores. All of it changes inside the mailbox; only the loss of the engine takes the score away at once, from outside.
+ *
+ *   starting ──► running ──► stopping
+ *      └► failed    └► lost      (both wait for `stop`, and say why to whoever asks)
+ */
+export class Supervisor {
+  readonly #parts: SupervisorParts;
+  readonly #mailbox = new Mailbox();
+  #phase: Phase = 'starting';
+  #failure: AgentError | undefined;
+  #session: EngineSession | undefined;
+  #durable: DurableState | undefined;
+  #engine: EngineStatus | undefined;
+  #peerDisk: DiskWord | undefined;
+  #peerOutdatedGeneration: number | undefined;
+  #wasPromoted = false;
+  #recorded = '';
+
+  constructor(parts: SupervisorParts) {
+    this.#parts = parts;
+  }
+
+  /** Starts the engine, or finds the one of an earlier supervisor. What goes wrong is kept for who asks. */
+  async boot(): Promise<void> {
+    await this.#mailbox.run(async () => {
+      try {
+        await this.#boot();
+      } catch (error) {
+        const failure = toAgentError(error, 'engine-failed');
+        // The engine was there before this supervisor: it is not a start that failed.
+        if (this.#phase === 'lost') return;
+        this.#phase = 'failed';
+        this.#failure = failure;
+        this.#parts.log.error({ code: failure.code }, failure.message);
+      }
+    });
+  }
+
+  /** Looks at everything again; called about once a second, and skipped while something else is under way. */
+  tick(): void {
+    if (this.#phase === 'running' && this.#mailbox.idle) this.#refreshSoon();
+  }
+
+  async status(): Promise<Record<string, unknown>> {
+    const session = this.#session;
+    let engine: EngineStatus | undefined;
+    let silence: string | undefined;
+    if (session && (this.#phase === 'running' || this.#phase === 'starting')) {
+      try {
+        engine = await session.status();
+      } catch (error) {
+        silence = messageOf(error);
+      }
+    }
+    const verdict = this.#verdict(engine, silence);
+    return {
+      phase: this.#phase,
+      resource: this.#parts.launch.resource,
+      node: this.#parts.launch.node,
+      peer: this.#parts.launch.peer,
+      monitor: { code: verdict.code, recurring: verdict.recurring, reason: verdict.reason ?? null },
+      failure: this.#failure ? { code: this.#failure.code, message: this.#failure.message } : null,
+      promotion_score: this.#parts.score.wanted,
+      durable: this.#durable ?? null,
+      peer_disk: this.#peerDisk ?? null,
+      engine: engine ?? null,
+    };
+  }
+
+  promote(): Promise<void> {
+    return this.#mailbox.run(async () => {
+      const session = this.#running();
+      const engine = await this.#observe(session);
+      const before = await this.#saveAfter(engine);
+      const { launch, log } = this.#parts;
+      if (engine.state === 'empty') await this.#askPeerDisk();
+      const decision = decidePromotion({
+        resource: launch.resource,
+        me: launch.node,
+        peer: launch.peer,
+        engine,
+        durable: before,
+        peer_disk: this.#peerDisk,
+      });
+      if (decision.kind === 'already') return;
+      if (decision.kind === 'refuse') throw new AgentError('refused', decision.reason);
+      const { kind: mode, generation } = decision;
+      // Durable before the engine is told: a generation that was used must never be given out again.
+      await this.#save({
+        ...before,
+        generation,
+        owner: launch.node,
+        role: 'primary',
+        sync: 'solo',
+      });
+      log.info({ mode, generation }, 'promoting');
+      try {
+        await session.promote(mode, generation);
+      } catch (error) {
+        if (error instanceof EngineRefusal && error.nothing_changed) await this.#save(before);
+        throw error;
+      }
+      this.#wasPromoted = true;
+      // Pacemaker waits for the answer, and the guest runs: score and record follow on their own.
+      this.#refreshSoon();
+    });
+  }
+
+  demote(timeoutMs: number): Promise<void> {
+    return this.#mailbox.run(async () => {
+      const session = this.#session;
+      if (this.#phase !== 'running' || !session) {
+        // The guest is dead: that is demoted. Monitor says not running from here on.
+        this.#wasPromoted = false;
+        await this.#record();
+        return;
+      }
+      const engine = await this.#observe(session).catch((error: unknown) => messageOf(error));
+      if (typeof engine === 'string' || engine.data_thread_idle_ms > limits.data_thread_stuck_ms) {
+        const why = typeof engine === 'string' ? engine : "the engine's data thread is stuck";
+        this.#lose(
+          new AgentError(
+            'engine-failed',
+            `${why}: it was killed so that ${this.#parts.launch.peer} can go on`,
+          ),
+        );
+        this.#wasPromoted = false;
+        await this.#cleanUpLost(session);
+        return;
+      }
+      if (engine.role === 'secondary') return;
+      // A primary that ended or runs solo is the newest there is; only a handover makes it outdated.
+      await this.#saveAfter(engine);
+      if (engine.state !== 'ended') {
+        const outcome = await session.demote(timeoutMs);
+        this.#parts.log.info({ outcome }, 'demoted');
+        await this.#save({
+          ...this.#known(),
+          role: 'secondary',
+          sync: outcome === 'parked' ? 'solo' : 'outdated',
+        });
+      }
+      this.#wasPromoted = false;
+      this.#refreshSoon();
+    });
+  }
+
+  /** Ends engine and guest in order if they take it, by SIGKILL if not. Never fails for the disk's or cluster's sake. */
+  stop(): Promise<void> {
+    this.#session?.expectEnd();
+    this.#session?.abandonCommand();
+    return this.#mailbox.run(async () => {
+      this.#phase = 'stopping';
+      this.#parts.score.want(null);
+      this.#parts.disk.want(null);
+      const session = this.#session;
+      if (session) await this.#stopEngine(session);
+      await Promise.all([
+        this.#parts.score.settle(limits.cluster_tool_ms),
+        this.#parts.disk.settle(limits.cluster_tool_ms),
+      ]);
+      this.#parts.log.info('stopped');
+    });
+  }
+
+  async #stopEngine(session: EngineSession): Promise<void> {
+    let farewell = true as boolean;
+    const engine = await session.status().catch((error: unknown) => {
+      this.#parts.log.warn({ error: messageOf(error) }, 'the engine does not answer; it will be killed');
+      farewell = false;
+      return this.#engine;
+    });
+    if (this.#durable) {
+      await this.#save(durableAtStop(this.#durable, engine)).catch((error: unknown) => {
+        // The farewell would say "outdated" without a disk that holds it: no farewell then.
+        this.#parts.log.error(messageOf(error));
+        farewell = false;
+      });
+    }
+    if (farewell) {
+      await session.stop().catch((error: unknown) => {
+        this.#parts.log.warn(
+          { error: messageOf(error) },
+          'the engine did not stop in order; it will be killed',
+        );
+        farewell = false;
+      });
+    }
+    if (farewell) await awaitGone(session);
+    const survivors = await session.kill();
+    if (survivors.length > 0) this.#parts.log.error({ survivors }, 'processes outlived SIGKILL');
+  }
+
+  async #boot(): Promise<void> {
+    const { paths, launch, store, log, engine_executable: executable } = this.#parts;
+    const earlier = await readProcessRecord(paths);
+    this.#wasPromoted = earlier.promoted;
+    const owner = {
+      onEvent: (event: EngineEvent) => {
+        this.#onEvent(event);
+      },
+      onLost: (reason: AgentError) => {
+        this.#lose(reason);
+        void this.#mailbox.run(() => this.#cleanUpLost(this.#session));
+      },
+    };
+    if (earlier.engine) {
+      // `start` leaves no record behind: there is one because an earlier supervisor crashed.
+      this.#durable = await this.#loadBeside();
+      try {
+        if (!isAlive(earlier.engine))
+          throw new AgentError('engine-failed', 'engine and supervisor ended unexpectedly');
+        this.#session = await EngineSession.attach(earlier.engine, earlier.qemu, paths, owner, log);
+      } catch (error) {
+        this.#lose(toAgentError(error, 'engine-failed'));
+        await killAndWait([earlier.engine, ...(earlier.qemu ? [earlier.qemu] : [])]);
+        await this.#record();
+        throw error;
+      }
+    } else {
+      await this.#record();
+      this.#durable = await store.open(launch.vm_uuid);
+      this.#session = await EngineSession.start(executable, paths, owner, log, async (engine) => {
+        await this.#record(engine);
+      });
+    }
+    this.#phase = 'running';
+    await this.#refresh();
+  }
+
+  /** A state.json that broke while the engine runs is made again from what the engine says; the guest goes on. */
+  async #loadBeside(): Promise<DurableState> {
+    const { store, launch, log } = this.#parts;
+    try {
+      const found = await store.load();
+      if (found?.vm_uuid === launch.vm_uuid) return found;
+      log.error('state.json has vanished or changed its VM under a running resource');
+    } catch (error) {
+      log.error(messageOf(error));
+    }
+    return initialState(launch.vm_uuid);
+  }
+
+  #onEvent(event: EngineEvent): void {
+    this.#parts.log.info({ event }, 'engine event');
+    if (event.event === 'peer-outdated') this.#peerOutdatedGeneration = event.generation;
+    if (event.event !== 'fatal') this.#refreshSoon();
+  }
+
+  #refreshSoon(): void {
+    void this.#mailbox
+      .run(() => this.#refresh())
+      .catch((error: unknown) => {
+        this.#parts.log.warn(messageOf(error));
+      });
+  }
+
+  /** Observe the engine, then write what follows: disk first, then record and scores. */
+  async #refresh(): Promise<void> {
+    const session = this.#session;
+    if (this.#phase !== 'running' || !session) return;
+    const engine = await this.#observe(session);
+    try {
+      await this.#saveAfter(engine);
+    } finally {
+      // A full disk must not leave the cluster with a score that no longer holds.
+      if (engine.state === 'empty') await this.#askPeerDisk();
+      this.#publish();
+    }
+    await this.#record();
+    await this.#goSoloIfAllowed(session, engine);
+  }
+
+  async #goSoloIfAllowed(session: EngineSession, engine: EngineStatus): Promise<void> {
+    const evidence = { engine, peer_outdated_generation: this.#peerOutdatedGeneration };
+    if (!maySolo({ ...evidence, quorate: true }) || !maySolo({ ...evidence, quorate: await hasQuorum() }))
+      return;
+    const before = this.#known();
+    const generation = Math.max(engine.generation, before.generation) + 1;
+    await this.#save({
+      ...before,
+      generation,
+      owner: this.#parts.launch.node,
+      role: 'primary',
+      sync: 'solo',
+    });
+    try {
+      await session.enterSolo(generation);
+      this.#parts.log.warn(
+        { generation },
+        `${this.#parts.launch.peer} is outdated: going on without a replica`,
+      );
+    } catch (error) {
+      if (error instanceof EngineRefusal && error.nothing_changed) await this.#save(before);
+      throw error;
+    }
+  }
+
+  async #observe(session: EngineSession): Promise<EngineStatus> {
+    const engine = await session.status();
+    this.#engine = engine;
+    this.#wasPromoted = engine.role === 'primary' && engine.state !== 'ended';
+    return engine;
+  }
+
+  #publish(): void {
+    const { launch, score, disk } = this.#parts;
+    const durable = this.#durable;
+    if (!durable) return;
+    const alive = this.#phase === 'running' ? this.#engine : undefined;
+    const wanted = decideScore({ me: launch.node, engine: alive, durable, peer_disk: this.#peerDisk });
+    score.want(wanted === null ? null : String(wanted));
+    disk.want(formatDiskWord(durable, alive?.role === 'primary' && alive.state !== 'ended'));
+  }
+
+  async #askPeerDisk(): Promise<void> {
+    const { launch } = this.#parts;
+    this.#peerDisk = parseDiskWord(await queryAttribute(diskAttribute(launch.resource), launch.peer));
+  }
+
+  async #saveAfter(engine: EngineStatus): Promise<DurableState> {
+    const { launch } = this.#parts;
+    return await this.#save(durableAfter(this.#known(), engine, launch.node, launch.peer));
+  }
+
+  async #save(next: DurableState): Promise<DurableState> {
+    if (!this.#durable || !sameState(this.#durable, next))
+      this.#durable = await this.#parts.store.write(next);
+    return this.#durable;
+  }
+
+  #known(): DurableState {
+    if (!this.#durable)
+      throw new AgentError('state-unusable', 'state.json has vanished under a running resource');
+    return this.#durable;
+  }
+
+  #running(): EngineSession {
+    if (this.#phase !== 'running' || !this.#session) {
+      throw (
+        this.#failure ??
+        new AgentError('not-running', `${this.#parts.launch.resource} does not run on this node`)
+      );
+    }
+    return this.#session;
+  }
+
+  /** At once, not in the mailbox: every moment that the score stays, Pacemaker would restart here what runs there. */
+  #lose(reason: AgentError): void {
+    if (this.#phase === 'stopping') return;
+    this.#phase = 'lost';
+    this.#failure = reason;
+    this.#parts.score.want(null);
+    this.#publish();
+    this.#parts.log.error({ code: reason.code }, `the engine is lost: ${reason.message}`);
+  }
+
+  async #cleanUpLost(session: EngineSession | undefined): Promise<void> {
+    const survivors = await session?.kill();
+    if (survivors && survivors.length > 0) this.#parts.log.error({ survivors }, 'processes outlived SIGKILL');
+    await this.#record();
+  }
+
+  #verdict(engine: EngineStatus | undefined, silence: string | undefined): MonitorVerdict {
+    return decideMonitor({
+      phase: this.#phase,
+      engine,
+      was_promoted: this.#wasPromoted,
+      failure: this.#failure?.message ?? silence,
+    });
+  }
+
+  /** Whom `stop` must kill if nothing answers any more. */
+  async #record(starting?: EngineSession['engine']): Promise<void> {
+    const supervisor = identify(process.pid);
+    const engine = starting ?? this.#session?.engine;
+    const qemu = this.#session?.qemu;
+    const record = {
+      ...(supervisor ? { supervisor } : {}),
+      ...(engine ? { engine } : {}),
+      ...(qemu ? { qemu } : {}),
+      promoted: this.#wasPromoted,
+    };
+    const text = JSON.stringify(record);
+    if (text === this.#recorded) return;
+    await writeProcessRecord(this.#parts.paths, record);
+    this.#recorded = text;
+  }
+}
+
+async function awaitGone(session: EngineSession): Promise<void> {
+  const deadline = Date.now() + limits.engine_stop_ms;
+  while (isAlive(session.engine) && Date.now() < deadline) {
+    await new Promise((resolve) => setTimeout(resolve, limits.poll_ms));
+  }
+}

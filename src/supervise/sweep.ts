@@ -1,0 +1,42 @@
+import { rm } from 'node:fs/promises';
+import { deleteAttribute } from '../pacemaker/tools.js';
+import { AgentError } from '../shared/error.js';
+import type { ResourcePaths } from '../shared/paths.js';
+import { isAlive, killAndWait, type ProcessIdentity } from '../shared/process-identity.js';
+import { diskAttribute, scoreAttribute } from './disk-word.js';
+import { childrenOf, findProcesses, readProcessRecord } from './process-record.js';
+
+/** Everybody who belongs to the resource on this node: as recorded, as found by arguments, and the engine's children. */
+export async function allProcesses(paths: ResourcePaths): Promise<readonly ProcessIdentity[]> {
+  const { supervisor, engine, qemu } = await readProcessRecord(paths);
+  const recorded = [supervisor, engine, qemu].filter((one) => one !== undefined).filter(isAlive);
+  const known = [...recorded, ...(await findProcesses(paths))];
+  const children = (await Promise.all(known.map(({ pid }) => childrenOf(pid)))).flat();
+  const byPid = new Map([...known, ...children].map((one) => [one.pid, one]));
+  // A supervisor's short-lived tools are its children too; a tool of this very process is not.
+  byPid.delete(process.pid);
+  return [...byPid.values()];
+}
+
+/**
+ * Ends what is left by SIGKILL and takes its traces away. Needs no config, no program and no answer from anybody.
+ * @throws AgentError survivor: then the node must be fenced, because the guest may still run
+ */
+export async function sweep(paths: ResourcePaths, node: string | undefined): Promise<void> {
+  const survivors = await killAndWait(await allProcesses(paths));
+  if (survivors.length > 0) {
+    const pids = survivors.map(({ pid }) => pid).join(', ');
+    throw new AgentError(
+      'survivor',
+      `processes ${pids} of ${paths.resource} outlived SIGKILL (blocked in the kernel?): the node must be fenced`,
+    );
+  }
+  await rm(paths.run_dir, { recursive: true, force: true });
+  if (node !== undefined) {
+    // The score is gone with the node if attrd cannot be reached; a stop must not fail for it.
+    await Promise.allSettled([
+      deleteAttribute(scoreAttribute(paths.resource), node),
+      deleteAttribute(diskAttribute(paths.resource), node),
+    ]);
+  }
+}
