@@ -629,3 +629,88 @@ fn an_ack_names_the_complete_transaction() {
     assembly.reset();
     assert!(assembly.transaction().is_none());
 }
+
+#[test]
+fn a_frame_of_the_same_shape_from_another_transaction_never_completes() {
+    let seeds = (1..=255u8, 1..=255u8);
+    proptest!(config(32), |(captured in captured(), (ours, theirs) in seeds, device in any::<bool>())| {
+        prop_assume!(ours != theirs);
+        let ours = Captured { runs: vec![(0, vec![ours])], device_state: vec![ours], ..captured.clone() };
+        let theirs = Captured { runs: vec![(0, vec![theirs])], device_state: vec![theirs], ..captured };
+        let mut frames = split(&ours.wire(&mut Direction::new(), WHOLE));
+        let foreign = split(&theirs.wire(&mut Direction::new(), WHOLE));
+        let at = if device { 2 } else { 1 };
+        prop_assert_eq!(frames[at].0.kind, foreign[at].0.kind);
+        frames[at] = foreign[at].clone();
+        prop_assert_eq!(receive(&mut assembly_for(&ours), &join(&frames), WHOLE), []);
+    });
+}
+
+/// `cargo test --release -- --ignored --nocapture throughput`
+#[test]
+#[ignore = "a measurement, not a test"]
+fn throughput() {
+    let pages = 16_384;
+    let body: Vec<u8> = (0..pages * PAGE_BYTES)
+        .map(|at| at.to_le_bytes()[0] | 1)
+        .collect();
+    let runs = [CapturedRun {
+        first_page: 0,
+        pages: 16_384,
+        body_offset: 0,
+    }];
+    let (mut direction, mut outgoing) = (Direction::new(), Outgoing::new());
+    let mut assembly = Assembly::new(16_384, 256 << 20);
+    assembly.reserve(80 << 20).expect("memory");
+    for epoch in 1..=5 {
+        let before = std::time::Instant::now();
+        let mut encoder = direction.encoder(&mut outgoing);
+        encoder.begin(1, epoch, 0);
+        encoder.pages(&body, &runs);
+        encoder.device_state(&body, 0..60_000);
+        encoder.commit();
+        let encoding = before.elapsed();
+        let mut wire = Vec::with_capacity(outgoing.pending_bytes());
+        outgoing.write_to(&mut wire, &body).expect("memory");
+        let before = std::time::Instant::now();
+        let mut reader = FrameReader::new();
+        // A reader of its own per round: its numbers must start where the direction's are.
+        direction.restart();
+        let mut rest = &wire[..];
+        assembly.expect(1, epoch);
+        while reader.fill(&mut rest).expect("memory") == Filled::Progress {
+            while let Some(frame) = reader.next().expect("its own") {
+                if assembly
+                    .feed(&frame.header, frame.payload)
+                    .expect("its own")
+                    == Step::Complete
+                {
+                    assembly.reset();
+                }
+            }
+        }
+        println!(
+            "64 MiB: encoded in {encoding:?}, read and checked in {:?}",
+            before.elapsed()
+        );
+    }
+    let body = &body[..60 * PAGE_BYTES + 60_000];
+    let runs = [CapturedRun {
+        first_page: 0,
+        pages: 55,
+        body_offset: 0,
+    }];
+    let before = std::time::Instant::now();
+    for epoch in 1..=1000 {
+        let mut encoder = direction.encoder(&mut outgoing);
+        encoder.begin(1, epoch, 0);
+        encoder.pages(body, &runs);
+        encoder.device_state(body, 60 * PAGE_BYTES..body.len());
+        encoder.commit();
+        outgoing.write_to(&mut io::sink(), body).expect("sink");
+    }
+    println!(
+        "55 pages and 60 kB of state: encoded in {:?}",
+        before.elapsed() / 1000
+    );
+}

@@ -162,3 +162,81 @@ impl FrameReader {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::frame::FrameKind;
+    use super::super::{ControlKind, Direction, Outgoing, Progress};
+    use super::*;
+
+    /// Three frames that stand alone, one by one.
+    fn frames() -> [Vec<u8>; 3] {
+        let mut direction = Direction::new();
+        [1, 2, 3].map(|epoch| {
+            let (mut outgoing, mut wire) = (Outgoing::new(), Vec::new());
+            direction
+                .encoder(&mut outgoing)
+                .control(ControlKind::Farewell, 1, epoch, b"same");
+            assert_eq!(
+                outgoing.write_to(&mut wire, &[]).expect("memory"),
+                Progress::Done
+            );
+            wire
+        })
+    }
+
+    fn read(order: &[usize]) -> (Vec<u64>, Option<FrameError>) {
+        let frames = frames();
+        let wire: Vec<u8> = order.iter().flat_map(|at| frames[*at].clone()).collect();
+        let mut reader = FrameReader::new();
+        assert_eq!(
+            reader.fill(&mut &wire[..]).expect("memory"),
+            Filled::Progress
+        );
+        let mut epochs = Vec::new();
+        loop {
+            match reader.next() {
+                Ok(Some(frame)) => epochs.push(frame.header.epoch),
+                Ok(None) => return (epochs, None),
+                Err(error) => {
+                    assert_eq!(reader.next().err(), Some(error), "an error is final");
+                    return (epochs, Some(error));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn frames_in_order_are_taken() {
+        assert_eq!(read(&[0, 1, 2]), (vec![1, 2, 3], None));
+    }
+
+    #[test]
+    fn a_lost_repeated_or_reordered_frame_is_named() {
+        let error = |expected, found| {
+            let kind = FrameKind::Farewell;
+            Some(FrameError::Sequence {
+                kind,
+                expected,
+                found,
+            })
+        };
+        assert_eq!(read(&[0, 2]), (vec![1], error(1, 2)));
+        assert_eq!(read(&[1]), (vec![], error(0, 1)));
+        assert_eq!(read(&[0, 0, 1]), (vec![1], error(1, 0)));
+        assert_eq!(read(&[0, 2, 1]), (vec![1], error(1, 2)));
+    }
+
+    #[test]
+    fn a_full_buffer_says_so_and_does_not_look_like_an_end() {
+        let mut reader = FrameReader::new();
+        let mut endless = io::repeat(b'K');
+        while reader.buffered_bytes() < READER_BYTES {
+            assert_eq!(
+                reader.fill(&mut endless).expect("endless"),
+                Filled::Progress
+            );
+        }
+        assert_eq!(reader.fill(&mut endless).expect("endless"), Filled::Full);
+    }
+}
