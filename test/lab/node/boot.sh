@@ -56,7 +56,11 @@ if [ ! -e /etc/lab-installed ]; then
 	touch /etc/lab-installed
 fi
 
-# Not before: the disk is below /tmp. Its mounts stay.
+# The checkout, to install from, under a name that does not depend on where it lies.
+mkdir /run/project
+mount --bind "$here/../../.." /run/project
+mount -o remount,bind,ro /run/project
+# Not before: disk and checkout may be below /tmp. Their mounts stay.
 mount -t tmpfs -o mode=1777 tmpfs /tmp
 
 export PCMK_logfile=/var/log/pacemaker/pacemaker.log PCMK_logfacility=none HA_LOGFACILITY=none

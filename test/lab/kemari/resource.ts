@@ -1,0 +1,49 @@
+// The resource in Pacemaker: the commands that an operator types.
+import type { Lab } from '../lab.js';
+import { promotedNode, unpromotedNodes } from '../cluster-status.js';
+import { waitFor } from '../wait-for.js';
+import { configPath } from './config.js';
+
+/** `pcs resource create`, word by word. */
+export function createCommand(resource: string): string[] {
+  return [
+    ...['pcs', 'resource', 'create', resource, 'ocf:kemari:vm', `config=${configPath(resource)}`],
+    ...[
+      'op',
+      'start',
+      'timeout=120s',
+      'promote',
+      'timeout=60s',
+      'demote',
+      'timeout=120s',
+      'stop',
+      'timeout=120s',
+    ],
+    ...['monitor', 'interval=5s', 'role=Promoted', 'timeout=20s'],
+    ...['monitor', 'interval=6s', 'role=Unpromoted', 'timeout=20s'],
+    ...['promotable', 'promoted-max=1', 'clone-max=2', 'notify=false'],
+  ];
+}
+
+/** The planned move. pcs takes its constraint away again when the resource is there. */
+export function moveCommand(resource: string, node: string): string[] {
+  return ['pcs', 'resource', 'move', `${resource}-clone`, node, '--promoted'];
+}
+
+/** Waits until the resource is Promoted on one node and Unpromoted on all others; returns the promoted one's name. */
+export function waitUntilPlaced(
+  lab: Lab,
+  observer: string,
+  resource: string,
+  timeout_ms = 60_000,
+): Promise<string> {
+  return waitFor(
+    `${resource} to run on all nodes`,
+    async () => {
+      const status = await lab.status(observer);
+      const promoted = promotedNode(status, resource);
+      return unpromotedNodes(status, resource).length === lab.nodes.length - 1 && promoted;
+    },
+    { timeout_ms },
+  );
+}
