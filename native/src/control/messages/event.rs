@@ -16,7 +16,7 @@ pub enum Event {
         state: State,
         /// The guest's generation.
         generation: u64,
-        /// The last epoch, as in [`Status::epoch`].
+        /// The last epoch, as in [`Status::epoch`](super::Status::epoch).
         epoch: u64,
     },
     /// The secondary's word that its replica of this generation is outdated.
