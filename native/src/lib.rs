@@ -1,1 +1,20 @@
+//! The sync engine: keeps a replica of a running QEMU guest on a second host.
+//!
+//! The folders are the stages of the data path, in the order in which an output travels: `hold`, `checkpoint`, `wire`,
+//! (on the other host) `role/secondary`, `release`. `role` is the thread that moves everything along it.
 
+pub mod checkpoint;
+pub mod control;
+pub mod guest;
+pub mod hold;
+pub mod limits;
+pub mod link;
+pub mod qmp;
+pub mod release;
+pub mod report;
+pub mod role;
+pub mod run;
+pub mod spec;
+pub mod sys;
+pub mod wake;
+pub mod wire;

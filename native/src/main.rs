@@ -1,1 +1,44 @@
-fn main() {}
+//! `kemari-engine`: one per resource and node, child of `kemari supervise`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use kemari_engine::{report, run};
+
+/// Keeps a replica of a running QEMU guest on a second host and holds what leaves the guest until it is acknowledged.
+#[derive(Parser)]
+#[command(
+    version,
+    about,
+    after_help = "Exit codes: 0 stopped by order, 2 bad specification, 3 something on this host is \
+missing or in use, 4 the guest was lost, 70 internal error."
+)]
+struct Arguments {
+    /// The specification written by `kemari supervise`.
+    #[arg(long, value_name = "FILE")]
+    spec: PathBuf,
+    /// How much to log: error, warn, info, debug, trace.
+    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    log_level: tracing::level_filters::LevelFilter,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_current_span(false)
+        .with_target(false)
+        .with_max_level(arguments.log_level)
+        .with_writer(std::io::stderr)
+        .init();
+    match run::engine(&arguments.spec) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // The last line on standard error: the supervisor makes the exit reason of it.
+            tracing::error!(code = error.code(), "{}", report::chain(&error));
+            ExitCode::from(error.exit_code())
+        }
+    }
+}

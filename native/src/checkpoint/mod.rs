@@ -1,0 +1,7 @@
+//! The capture of an epoch: what happens while the guest is paused, and the staging area that it is copied into.
+
+mod staging;
+mod statistics;
+
+pub use staging::Staging;
+pub use statistics::Statistics;

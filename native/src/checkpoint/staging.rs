@@ -1,0 +1,121 @@
+//! Where captured pages and the device state lie until the secondary has them. Allocated once and touched at the start:
+//! nothing is allocated while the guest is paused.
+
+use std::io;
+use std::ops::Range;
+
+use crate::guest::Guest;
+use crate::guest::pages::PageSet;
+use crate::limits::{DEVICE_STATE_MAX_BYTES, PAGE_BYTES, STAGING_PAGES};
+use crate::sys::memory::{PrefaultedBuffer, SharedMapping};
+use crate::wire::CapturedRun;
+
+/// The staging area; frames on the wire refer to it, so it must not change while any of them is unsent.
+#[derive(Debug)]
+pub struct Staging {
+    buffer: PrefaultedBuffer,
+    runs: Vec<CapturedRun>,
+}
+
+impl Staging {
+    /// Allocates it.
+    ///
+    /// # Errors
+    /// If the memory is not to be had.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self {
+            buffer: PrefaultedBuffer::new(STAGING_PAGES * PAGE_BYTES + DEVICE_STATE_MAX_BYTES)?,
+            runs: Vec::with_capacity(STAGING_PAGES),
+        })
+    }
+
+    /// Copies pages of `pages` from number `from` on, at most `most` of them; returns the page after the last one
+    /// copied, or `None` if there was none to copy.
+    pub fn copy(
+        &mut self,
+        ram: &SharedMapping,
+        pages: &PageSet,
+        from: usize,
+        most: usize,
+    ) -> Option<usize> {
+        debug_assert!(most <= STAGING_PAGES);
+        self.runs.clear();
+        let (mut next, mut copied, mut last) = (from, 0, None);
+        while copied < most {
+            let Some(run) = pages.next_run(next, most - copied) else {
+                break;
+            };
+            let offset = copied * PAGE_BYTES;
+            let bytes = run.len() * PAGE_BYTES;
+            ram.copy_out(
+                run.start * PAGE_BYTES,
+                &mut self.buffer[offset..offset + bytes],
+            );
+            self.runs.push(CapturedRun {
+                first_page: run.start as u64,
+                pages: u32::try_from(run.len()).expect("bounded by STAGING_PAGES"),
+                body_offset: offset,
+            });
+            copied += run.len();
+            next = run.end;
+            last = Some(run.end);
+        }
+        last
+    }
+
+    /// What was copied last.
+    pub fn runs(&self) -> &[CapturedRun] {
+        &self.runs
+    }
+
+    /// Reads the device state that QEMU has saved; returns where it lies in the body.
+    ///
+    /// # Errors
+    /// `FileTooLarge` if it is beyond [`DEVICE_STATE_MAX_BYTES`].
+    pub fn read_device_state(&mut self, guest: &Guest) -> io::Result<Range<usize>> {
+        let start = STAGING_PAGES * PAGE_BYTES;
+        let length = guest.state_file.read(&mut self.buffer[start..])?;
+        Ok(start..start + length)
+    }
+
+    /// The bytes that frames refer to.
+    pub fn body(&self) -> &[u8] {
+        &self.buffer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::memory::MemoryFile;
+
+    #[test]
+    fn a_set_larger_than_the_area_is_copied_in_parts() {
+        let file = MemoryFile::create("ram", 64 * PAGE_BYTES).expect("memfd");
+        let mut ram = SharedMapping::new(&file).expect("map");
+        for page in 0..64u8 {
+            ram.copy_in(usize::from(page) * PAGE_BYTES, &[page; PAGE_BYTES]);
+        }
+        let mut pages = PageSet::new(64);
+        pages.insert(3..20);
+        pages.insert(60..64);
+        let mut staging = Staging::new().expect("staging");
+        let (mut from, mut seen) = (0, Vec::new());
+        while let Some(next) = staging.copy(&ram, &pages, from, 5) {
+            for run in staging.runs() {
+                for index in 0..run.pages as usize {
+                    let at = run.body_offset + index * PAGE_BYTES;
+                    let page = usize::try_from(run.first_page).expect("small") + index;
+                    assert!(
+                        staging.body()[at..at + PAGE_BYTES]
+                            .iter()
+                            .all(|&byte| usize::from(byte) == page)
+                    );
+                    seen.push(page);
+                }
+            }
+            from = next;
+        }
+        assert_eq!(seen, pages.runs().flatten().collect::<Vec<_>>());
+    }
+}

@@ -1,0 +1,10 @@
+//! The guest: its RAM, its QEMU, and the tracker of the pages that it writes.
+
+pub mod accel;
+pub mod command;
+pub mod dirty;
+pub mod pages;
+pub mod process;
+pub mod state_file;
+
+pub use process::{Guest, GuestError, Start};

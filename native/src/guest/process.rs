@@ -1,0 +1,513 @@
+//! One QEMU from its start to its end, with everything that the engine holds of it.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::net::Shutdown;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::net::{RecvFlags, SendFlags};
+use rustix::process::{PidfdFlags, Signal};
+use serde_json::{Value, json};
+
+use crate::guest::accel::Accel;
+use crate::guest::command::{self, Descriptors};
+use crate::guest::dirty::{Tracker, TrackerError};
+use crate::guest::pages::PageSet;
+use crate::guest::state_file::StateFile;
+use crate::limits::{NET_SOCKET_BYTES, PAGE_BYTES, QEMU_START_TIMEOUT, QMP_TIMEOUT};
+use crate::qmp::{GuestEvent, Qmp, QmpError};
+use crate::spec::Spec;
+use crate::sys::descriptor;
+use crate::sys::memory::{MemoryFile, SharedMapping};
+use crate::sys::process::spawn_bound;
+
+/// Why a guest could not be started or went away.
+#[derive(Debug, thiserror::Error)]
+pub enum GuestError {
+    /// The host lacks the memory.
+    #[error(
+        "cannot reserve {mib} MiB of memory for the guest's RAM: free memory on this host, or make the guest smaller"
+    )]
+    Memory {
+        /// RAM of the guest.
+        mib: u32,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// QEMU did not come up.
+    #[error("QEMU did not start: {output}")]
+    Start {
+        /// QEMU's own words.
+        output: String,
+        /// What failed on our side.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The preload library did not deliver.
+    #[error(
+        "QEMU did not hand over its userfaultfd ({detail}): is the preload library {library} in place?"
+    )]
+    Preload {
+        /// The library's path.
+        library: PathBuf,
+        /// What came instead.
+        detail: String,
+    },
+    /// The machine contains something whose state cannot be saved.
+    #[error("the state of this machine cannot be saved: {0}")]
+    NotMigratable(String),
+    /// QEMU is gone.
+    #[error("QEMU (pid {pid}) {how}")]
+    Gone {
+        /// Its pid.
+        pid: u32,
+        /// How it ended.
+        how: String,
+    },
+    /// The state could not be loaded at promotion.
+    #[error("QEMU could not load the replica's device state: {output}")]
+    Load {
+        /// QEMU's own words.
+        output: String,
+    },
+    /// The dirty-page tracker failed.
+    #[error(transparent)]
+    Tracker(#[from] TrackerError),
+    /// QMP failed.
+    #[error(transparent)]
+    Qmp(#[from] QmpError),
+    /// A system call failed.
+    #[error("{step} failed")]
+    Call {
+        /// Which.
+        step: &'static str,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// How a QEMU begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// Boots the machine (once [`Guest::resume`] is called).
+    Cold,
+    /// Waits for a replica's device state.
+    Incoming,
+}
+
+/// A running QEMU.
+#[derive(Debug)]
+pub struct Guest {
+    child: Child,
+    pidfd: OwnedFd,
+    /// QEMU's control connection.
+    pub qmp: Qmp,
+    net: OwnedFd,
+    ram_file: MemoryFile,
+    /// Guest RAM, as QEMU maps it too.
+    pub ram: SharedMapping,
+    /// Where the device state is saved.
+    pub state_file: StateFile,
+    state_path: String,
+    userfault: Option<OwnedFd>,
+    tracker: Option<Tracker>,
+    incoming: Option<(UnixStream, String)>,
+    accel: Accel,
+    /// QEMU's version with its package's.
+    pub version: String,
+    output: PathBuf,
+}
+
+fn call(step: &'static str) -> impl FnOnce(io::Error) -> GuestError {
+    move |source| GuestError::Call { step, source }
+}
+
+impl Guest {
+    /// Starts QEMU with the vCPUs stopped and takes over its userfaultfd.
+    ///
+    /// # Errors
+    /// A [`GuestError`]; QEMU is gone then.
+    pub fn start(spec: &Spec, accel: Accel, how: Start) -> Result<Self, GuestError> {
+        let machine = &spec.machine;
+        let bytes = machine.memory_mib as usize * 1024 * 1024;
+        let ram_file = MemoryFile::create("kemari-ram", bytes).map_err(call("memfd_create"))?;
+        // A replica must never find out at promotion that the host is full.
+        ram_file.reserve().map_err(|source| GuestError::Memory {
+            mib: machine.memory_mib,
+            source,
+        })?;
+        let ram = SharedMapping::new(&ram_file).map_err(call("mapping guest RAM"))?;
+        let state_file = StateFile::create().map_err(call("memfd_create"))?;
+        let (net, qemu_net) =
+            descriptor::datagram_pair(NET_SOCKET_BYTES).map_err(call("socketpair"))?;
+        let (qmp, qemu_qmp) = UnixStream::pair().map_err(call("socketpair"))?;
+        let (incoming, qemu_incoming) = UnixStream::pair().map_err(call("socketpair"))?;
+        let (preload, qemu_preload) = UnixStream::pair().map_err(call("socketpair"))?;
+
+        let output = spec.runtime_dir.join("qemu.log");
+        let log = File::create(&output).map_err(call("creating qemu.log in the runtime folder"))?;
+        let fds = Descriptors {
+            ram: ram_file.as_fd().as_raw_fd(),
+            net: qemu_net.as_raw_fd(),
+            qmp: qemu_qmp.as_raw_fd(),
+            incoming: qemu_incoming.as_raw_fd(),
+        };
+        let mut qemu = Command::new(&machine.qemu);
+        qemu.args(command::arguments(
+            machine,
+            &spec.resource,
+            accel,
+            fds,
+            how == Start::Incoming,
+        ))
+        .env_clear()
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .env("LD_PRELOAD", &spec.preload)
+        .env(
+            "KEMARI_PRELOAD_SOCKET",
+            qemu_preload.as_raw_fd().to_string(),
+        )
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log);
+        let inherit = [
+            ram_file.as_fd(),
+            state_file.as_fd(),
+            qemu_net.as_fd(),
+            qemu_qmp.as_fd(),
+            qemu_incoming.as_fd(),
+            qemu_preload.as_fd(),
+        ];
+        let started = Instant::now();
+        let child = spawn_bound(qemu, &inherit).map_err(|e| GuestError::Start {
+            output: machine.qemu.display().to_string(),
+            source: e.into(),
+        })?;
+        drop((qemu_net, qemu_qmp, qemu_preload));
+        let child = Unfinished(Some(child));
+
+        let (userfault, qmp) = match take_over(&preload, qmp, started, spec) {
+            Ok(both) => both,
+            Err(GuestError::Qmp(error)) => {
+                drop(child);
+                return Err(GuestError::Start {
+                    output: last_line(&output),
+                    source: error.into(),
+                });
+            }
+            Err(error) => {
+                drop(child);
+                let said = last_line(&output);
+                // A QEMU that died of its arguments explains more than the silence of the library.
+                return Err(if said.starts_with("qemu") {
+                    GuestError::Start {
+                        output: said,
+                        source: error.into(),
+                    }
+                } else {
+                    error
+                });
+            }
+        };
+        let child = child.keep();
+        let pid = child.id();
+        let pidfd = rustix::process::pidfd_open(
+            rustix::process::Pid::from_child(&child),
+            PidfdFlags::empty(),
+        )
+        .map_err(|e| GuestError::Call {
+            step: "pidfd_open",
+            source: e.into(),
+        })?;
+        let state_path = state_file.path_in_qemu();
+        let incoming = (how == Start::Incoming).then(|| (incoming, format!("fd:{}", fds.incoming)));
+        let mut guest = Self {
+            child,
+            pidfd,
+            qmp,
+            net,
+            ram_file,
+            ram,
+            state_file,
+            state_path,
+            userfault: Some(userfault),
+            tracker: None,
+            incoming,
+            accel,
+            version: String::new(),
+            output,
+        };
+        guest.version = guest.query_version()?;
+        guest.check_migratable()?;
+        tracing::info!(pid, accel = accel.name(), version = guest.version, start = ?how, ms = started.elapsed().as_millis() as u64, "QEMU is up");
+        Ok(guest)
+    }
+
+    fn query_version(&mut self) -> Result<String, GuestError> {
+        let version = self.qmp.execute("query-version", &Value::Null)?;
+        let number = &version["qemu"];
+        Ok(format!(
+            "{}.{}.{} {}",
+            number["major"],
+            number["minor"],
+            number["micro"],
+            version["package"].as_str().unwrap_or_default()
+        )
+        .trim()
+        .to_owned())
+    }
+
+    fn check_migratable(&mut self) -> Result<(), GuestError> {
+        let answer = self.qmp.execute("query-migrate", &Value::Null)?;
+        match answer["blocked-reasons"].as_array() {
+            Some(reasons) if !reasons.is_empty() => {
+                let reasons: Vec<&str> = reasons.iter().filter_map(Value::as_str).collect();
+                Err(GuestError::NotMigratable(reasons.join("; ")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What must be equal on the other host.
+    ///
+    /// # Errors
+    /// If a boot file cannot be read.
+    pub fn fingerprint(&self, spec: &Spec) -> Result<BTreeMap<String, String>, GuestError> {
+        command::fingerprint(&spec.machine, self.accel, &self.version)
+            .map_err(call("reading the guest's boot files"))
+    }
+
+    /// QEMU's pid.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Becomes readable when QEMU ends.
+    pub fn pidfd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+
+    /// Our end of the guest's network.
+    pub fn net(&self) -> BorrowedFd<'_> {
+        self.net.as_fd()
+    }
+
+    /// Pages of guest RAM.
+    pub fn pages(&self) -> usize {
+        self.ram_file.bytes() / PAGE_BYTES
+    }
+
+    /// Takes one packet that the guest sent; `None` if none is waiting.
+    ///
+    /// # Errors
+    /// Whatever recv(2) reports.
+    pub fn receive(&self, into: &mut [u8]) -> io::Result<Option<usize>> {
+        match rustix::net::recv(&self.net, into, RecvFlags::DONTWAIT) {
+            Ok((length, _)) => Ok(Some(length)),
+            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Gives the guest a packet; returns false if its queue is full, in which case it is lost as on any network.
+    ///
+    /// # Errors
+    /// Whatever send(2) reports.
+    pub fn deliver(&self, packet: &[u8]) -> io::Result<bool> {
+        match rustix::net::send(&self.net, packet, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+            Ok(_) => Ok(true),
+            Err(
+                rustix::io::Errno::AGAIN
+                | rustix::io::Errno::NOBUFS
+                | rustix::io::Errno::CONNREFUSED,
+            ) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Stops the vCPUs and saves the device state. The guest is paused from here to [`Guest::resume`].
+    ///
+    /// # Errors
+    /// A [`GuestError`]; the guest must be given up then, its state is not known.
+    pub fn stop_and_save(&mut self) -> Result<(), GuestError> {
+        Ok(self.qmp.stop_and_save(&self.state_path)?)
+    }
+
+    /// Stops the vCPUs.
+    ///
+    /// # Errors
+    /// A [`GuestError`].
+    pub fn pause(&mut self) -> Result<(), GuestError> {
+        self.qmp.execute("stop", &Value::Null)?;
+        Ok(())
+    }
+
+    /// Lets the vCPUs run.
+    ///
+    /// # Errors
+    /// A [`GuestError`].
+    pub fn resume(&mut self) -> Result<(), GuestError> {
+        Ok(self.qmp.cont()?)
+    }
+
+    /// Begins to track written pages, or begins anew: what was written before is forgotten.
+    ///
+    /// # Errors
+    /// A [`TrackerError`] as [`GuestError`].
+    pub fn track(&mut self) -> Result<(), GuestError> {
+        if let Some(userfault) = self.userfault.take() {
+            let inode = self.ram_file.inode().map_err(call("fstat"))?;
+            self.tracker = Some(Tracker::attach(
+                self.child.id(),
+                userfault,
+                inode,
+                self.ram_file.bytes(),
+                self.accel,
+            )?);
+        }
+        if let Some(tracker) = &mut self.tracker {
+            tracker.rearm_all()?;
+        }
+        Ok(())
+    }
+
+    /// Adds the pages written since the last call to `pages`.
+    ///
+    /// # Errors
+    /// A [`TrackerError`] as [`GuestError`].
+    ///
+    /// # Panics
+    /// If [`Guest::track`] was never called.
+    pub fn collect_dirty(&mut self, pages: &mut PageSet) -> Result<(), GuestError> {
+        let tracker = self.tracker.as_mut().expect("tracking has begun");
+        Ok(tracker.collect(pages)?)
+    }
+
+    /// Loads a device state into a QEMU that was started with [`Start::Incoming`], whose RAM holds the replica.
+    ///
+    /// # Errors
+    /// A [`GuestError`]; the guest is unusable then.
+    pub fn load(&mut self, device_state: &[u8]) -> Result<(), GuestError> {
+        let (mut socket, uri) = self.incoming.take().ok_or(GuestError::Load {
+            output: "this QEMU was not started to receive a state".to_owned(),
+        })?;
+        self.qmp
+            .execute("migrate-incoming", &json!({ "uri": uri }))?;
+        socket
+            .set_write_timeout(Some(QMP_TIMEOUT))
+            .map_err(call("setting a time-out"))?;
+        let written = socket
+            .write_all(device_state)
+            .and_then(|()| socket.shutdown(Shutdown::Write));
+        let outcome = self.qmp.wait_event("migrate-incoming", QMP_TIMEOUT, |e| {
+            matches!(e, GuestEvent::Loaded | GuestEvent::LoadFailed)
+        });
+        match (written, outcome) {
+            (Ok(()), Ok(GuestEvent::Loaded)) => Ok(()),
+            (_, Err(QmpError::Closed) | Ok(_)) => Err(GuestError::Load {
+                output: last_line(&self.output),
+            }),
+            (Err(source), _) => Err(GuestError::Call {
+                step: "handing the device state to QEMU",
+                source,
+            }),
+            (_, Err(error)) => Err(error.into()),
+        }
+    }
+
+    /// Makes QEMU announce the guest's address to the network's switches.
+    ///
+    /// # Errors
+    /// A [`GuestError`].
+    pub fn announce(&mut self) -> Result<(), GuestError> {
+        self.qmp.execute(
+            "announce-self",
+            &json!({"initial": 20, "max": 550, "rounds": 5, "step": 100}),
+        )?;
+        Ok(())
+    }
+
+    /// How QEMU ended, once its pidfd says that it has.
+    pub fn obituary(&mut self) -> GuestError {
+        let pid = self.child.id();
+        let how = match self.child.wait() {
+            Ok(status) => match (status.signal(), status.code()) {
+                (Some(signal), _) => format!("was ended by signal {signal}"),
+                (None, code) => format!(
+                    "exited with code {}: {}",
+                    code.unwrap_or(-1),
+                    last_line(&self.output)
+                ),
+            },
+            Err(error) => format!("cannot be waited for: {error}"),
+        };
+        GuestError::Gone { pid, how }
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        // By pidfd: a pid could belong to somebody else by now.
+        let _ = rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL);
+        let _ = self.child.wait();
+    }
+}
+
+/// A child that is killed unless it is kept.
+struct Unfinished(Option<Child>);
+
+impl Unfinished {
+    fn keep(mut self) -> Child {
+        self.0.take().expect("kept once")
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+fn take_over(
+    preload: &UnixStream,
+    qmp: UnixStream,
+    started: Instant,
+    spec: &Spec,
+) -> Result<(OwnedFd, Qmp), GuestError> {
+    let left = || {
+        QEMU_START_TIMEOUT
+            .saturating_sub(started.elapsed())
+            .max(Duration::from_millis(1))
+    };
+    preload
+        .set_read_timeout(Some(left()))
+        .map_err(call("setting a time-out"))?;
+    let userfault = descriptor::receive(preload).map_err(|detail| GuestError::Preload {
+        library: spec.preload.clone(),
+        detail: detail.to_string(),
+    })?;
+    let qmp = Qmp::negotiate(qmp, left())?;
+    Ok((userfault, qmp))
+}
+
+/// What QEMU said last; its own diagnosis.
+fn last_line(path: &PathBuf) -> String {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    let line = text
+        .lines()
+        .rev()
+        .find(|line| !line.trim().is_empty())
+        .unwrap_or("it said nothing");
+    line.trim().chars().take(500).collect()
+}

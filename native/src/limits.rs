@@ -1,0 +1,40 @@
+//! Every bound of the engine, in one place.
+
+use std::time::Duration;
+
+/// Guest page size that the tracker, the wire and the replica use.
+pub const PAGE_BYTES: usize = 4096;
+/// Largest guest that is accepted (MiB).
+pub const MEMORY_MAX_MIB: u32 = 1 << 20;
+/// Pages that one capture can stage while the guest is paused; a larger one is sent while the guest waits.
+pub const STAGING_PAGES: usize = 4096;
+/// Largest device state of a guest.
+pub const DEVICE_STATE_MAX_BYTES: usize = 4 << 20;
+/// Bytes of the baseline that are sent between two looks at the guest's packets.
+pub const BASELINE_CHUNK_PAGES: usize = 256;
+/// Rounds of pre-copy after which the rest is sent while the guest waits.
+pub const BASELINE_ROUNDS_MAX: u32 = 30;
+/// Send buffer of both ends of the guest's network socket: what QEMU could not send is lost at every stop.
+pub const NET_SOCKET_BYTES: usize = 4 << 20;
+/// Largest Ethernet frame taken from the guest or the TAP.
+pub const PACKET_MAX_BYTES: usize = 65_600;
+/// Packets forwarded to the guest or released without a look at anything else.
+pub const PACKETS_PER_TURN: usize = 64;
+/// Longest wait for QEMU's answer to one command.
+pub const QMP_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest wait for a QEMU to start and to hand over its userfaultfd.
+pub const QEMU_START_TIMEOUT: Duration = Duration::from_secs(60);
+/// Longest line from QEMU.
+pub const QMP_LINE_MAX_BYTES: usize = 1 << 20;
+/// Time to connect to the peer and to exchange greetings with it.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Pause between two attempts to reach the peer.
+pub const REDIAL_PAUSE: Duration = Duration::from_millis(250);
+/// Share of the hold's bound at which the guest is paused: what QEMU has queued must still fit above it.
+pub const HOLD_HIGH_WATER_PERCENT: usize = 50;
+/// Longest wait for the farewell to leave when a secondary is stopped.
+pub const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
+/// How often the data thread wakes when nothing happens, so that a stuck one is told from an idle one.
+pub const HEARTBEAT: Duration = Duration::from_millis(500);
+/// Regions that one scan of the page map can report.
+pub const SCAN_REGIONS: usize = 16_384;

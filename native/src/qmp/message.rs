@@ -1,0 +1,123 @@
+//! One line from QEMU, parsed into a type.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+/// Something that QEMU tells unasked and that concerns us.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GuestEvent {
+    /// The guest powered itself off; QEMU has paused it (`-action shutdown=pause`).
+    PoweredOff,
+    /// The machine was reset; it runs on by itself.
+    Reset,
+    /// The incoming device state has been loaded.
+    Loaded,
+    /// The incoming device state could not be loaded.
+    LoadFailed,
+}
+
+/// A line, sorted by what it is.
+#[derive(Debug)]
+pub(super) enum Line {
+    Greeting,
+    Return {
+        id: u64,
+        value: Value,
+    },
+    Error {
+        id: Option<u64>,
+        description: String,
+    },
+    Event(GuestEvent),
+    /// An event that means nothing to us.
+    Other,
+}
+
+#[derive(Deserialize)]
+struct Raw {
+    #[serde(rename = "QMP")]
+    greeting: Option<serde::de::IgnoredAny>,
+    #[serde(rename = "return")]
+    value: Option<Value>,
+    error: Option<RawError>,
+    event: Option<String>,
+    #[serde(default)]
+    data: Value,
+    id: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct RawError {
+    desc: String,
+}
+
+impl Line {
+    pub(super) fn parse(line: &[u8]) -> Result<Self, serde_json::Error> {
+        let raw: Raw = serde_json::from_slice(line)?;
+        Ok(match raw {
+            Raw {
+                greeting: Some(_), ..
+            } => Self::Greeting,
+            Raw {
+                value: Some(value),
+                id: Some(id),
+                ..
+            } => Self::Return { id, value },
+            Raw {
+                error: Some(error),
+                id,
+                ..
+            } => Self::Error {
+                id,
+                description: error.desc,
+            },
+            Raw {
+                event: Some(name),
+                data,
+                ..
+            } => event(&name, &data).map_or(Self::Other, Self::Event),
+            _ => Self::Other,
+        })
+    }
+}
+
+fn event(name: &str, data: &Value) -> Option<GuestEvent> {
+    match (name, data["status"].as_str()) {
+        // Not when QEMU is being ended from outside: that guest is to be continued elsewhere.
+        ("SHUTDOWN", _) if data["guest"] == Value::Bool(true) => Some(GuestEvent::PoweredOff),
+        ("RESET", _) => Some(GuestEvent::Reset),
+        ("MIGRATION", Some("completed")) => Some(GuestEvent::Loaded),
+        ("MIGRATION", Some("failed")) => Some(GuestEvent::LoadFailed),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_sorted_by_what_they_are() {
+        let parse = |text: &str| Line::parse(text.as_bytes()).expect("valid");
+        assert!(matches!(parse(r#"{"QMP":{"version":{}}}"#), Line::Greeting));
+        assert!(matches!(
+            parse(r#"{"return":{},"id":7}"#),
+            Line::Return { id: 7, .. }
+        ));
+        assert!(matches!(
+            parse(r#"{"id":8,"error":{"class":"GenericError","desc":"no"}}"#),
+            Line::Error { id: Some(8), .. }
+        ));
+        let shutdown = r#"{"timestamp":{},"event":"SHUTDOWN","data":{"guest":true,"reason":"guest-shutdown"}}"#;
+        assert!(matches!(
+            parse(shutdown),
+            Line::Event(GuestEvent::PoweredOff)
+        ));
+        assert!(matches!(
+            parse(r#"{"event":"MIGRATION","data":{"status":"completed"}}"#),
+            Line::Event(GuestEvent::Loaded)
+        ));
+        assert!(matches!(parse(r#"{"event":"STOP"}"#), Line::Other));
+        assert!(Line::parse(b"not json").is_err());
+    }
+}

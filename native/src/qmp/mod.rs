@@ -1,0 +1,7 @@
+//! QEMU's control protocol (docs/interop/qmp-spec.rst), spoken over an inherited socket that nobody else can reach.
+
+mod client;
+mod message;
+
+pub use client::{Qmp, QmpError};
+pub use message::GuestEvent;

@@ -1,0 +1,7 @@
+//! The only way out: packets reach the world here, and only for one who can show a permit.
+
+mod outlet;
+mod permit;
+
+pub use outlet::Outlet;
+pub use permit::{Acked, Awaited, PeerOutdated, Solo};

@@ -1,0 +1,133 @@
+//! Building a replica while the guest runs: rounds over the pages that the secondary lacks, until few are left.
+
+use std::time::Instant;
+
+use super::{Engine, Fatal, Primary};
+use crate::control::messages::SyncProgress;
+use crate::guest::pages::PageSet;
+use crate::limits::{BASELINE_CHUNK_PAGES, BASELINE_ROUNDS_MAX, PAGE_BYTES, STAGING_PAGES};
+
+/// Pages that may be left for the first checkpoint, which sends them while the guest is paused.
+const REST_PAGES: usize = STAGING_PAGES / 4;
+/// Rounds without getting closer after which the rest is sent while the guest is paused.
+const FRUITLESS_ROUNDS_MAX: u32 = 3;
+
+/// A baseline on its way.
+#[derive(Debug)]
+pub(super) struct Baseline {
+    round: u32,
+    /// Where the next chunk begins.
+    cursor: usize,
+    sent_pages: u64,
+    fewest_left: usize,
+    fruitless_rounds: u32,
+    since: Instant,
+}
+
+impl Baseline {
+    pub(super) fn new() -> Self {
+        Self {
+            round: 1,
+            cursor: 0,
+            sent_pages: 0,
+            fewest_left: usize::MAX,
+            fruitless_rounds: 0,
+            since: Instant::now(),
+        }
+    }
+
+    pub(super) fn progress(&self, owed: &PageSet) -> SyncProgress {
+        let (total, left) = (owed.capacity() as u64, owed.count() as u64);
+        let bytes = self.sent_pages * PAGE_BYTES as u64;
+        let elapsed_us = u64::try_from(self.since.elapsed().as_micros())
+            .unwrap_or(u64::MAX)
+            .max(1);
+        SyncProgress {
+            percent: u8::try_from((total - left) * 100 / total.max(1))
+                .unwrap_or(100)
+                .min(99),
+            round: self.round,
+            bytes,
+            bytes_per_second: bytes.saturating_mul(1_000_000) / elapsed_us,
+        }
+    }
+
+    /// Whether so few pages are left, or so little is gained by another round, that the first checkpoint takes the rest.
+    fn is_close_enough(&mut self, left: usize) -> bool {
+        if left < self.fewest_left {
+            self.fewest_left = left;
+            self.fruitless_rounds = 0;
+        } else {
+            self.fruitless_rounds += 1;
+        }
+        left <= REST_PAGES
+            || self.fruitless_rounds >= FRUITLESS_ROUNDS_MAX
+            || self.round >= BASELINE_ROUNDS_MAX
+    }
+}
+
+impl Primary {
+    /// Sends the next chunk if there is room for it; at the end of the last round begins to hold outputs and makes the
+    /// first checkpoint.
+    pub(super) fn advance_baseline(&mut self, engine: &mut Engine) -> Result<(), Fatal> {
+        let (Some(baseline), Some(link)) = (&mut self.baseline, &mut self.link) else {
+            return Ok(());
+        };
+        if !link.outgoing.is_empty() {
+            return Ok(());
+        }
+        if let Some(next) = self.staging.copy(
+            &self.guest.ram,
+            &self.owed,
+            baseline.cursor,
+            BASELINE_CHUNK_PAGES,
+        ) {
+            for run in self.staging.runs() {
+                let first = usize::try_from(run.first_page).expect("a page of this guest");
+                self.owed.remove(first..first + run.pages as usize);
+                baseline.sent_pages += u64::from(run.pages);
+            }
+            baseline.cursor = next;
+            link.encoder().sync_pages(
+                self.generation,
+                self.epoch + 1,
+                self.staging.body(),
+                self.staging.runs(),
+            );
+            self.flush_link(engine);
+            return Ok(());
+        }
+        self.guest.collect_dirty(&mut self.owed)?;
+        let left = self.owed.count();
+        if baseline.is_close_enough(left) {
+            tracing::info!(
+                rounds = baseline.round,
+                left,
+                sent = baseline.sent_pages,
+                ms = baseline.since.elapsed().as_millis() as u64,
+                "the baseline is there"
+            );
+            self.baseline = None;
+            return self.first_checkpoint(engine);
+        }
+        baseline.round += 1;
+        baseline.cursor = 0;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounds_go_on_while_they_help_and_end_when_they_do_not() {
+        let mut baseline = Baseline::new();
+        assert!(!baseline.is_close_enough(60_000));
+        assert!(!baseline.is_close_enough(20_000));
+        assert!(baseline.is_close_enough(REST_PAGES));
+        let mut stuck = Baseline::new();
+        let verdicts: Vec<bool> = (0..4).map(|_| stuck.is_close_enough(50_000)).collect();
+        assert_eq!(verdicts, [false, false, false, true]);
+    }
+}

@@ -1,0 +1,246 @@
+//! One checkpoint from the stop of the vCPUs to the release of its outputs.
+//!
+//! ```text
+//!  stop, save, drain, scan, copy ── cont ──► frames ──► commit sent ──► ack ──► release
+//!  └────────── the guest is paused ───────┘     │ link lost: pages are owed again, outputs wait for the next one (I5)
+//! ```
+
+use std::time::{Duration, Instant};
+
+use super::{Engine, Fatal, Halt, Mode, Primary, ack_timeout, max_epoch_age};
+use crate::limits::STAGING_PAGES;
+use crate::link::LinkError;
+use crate::release::{Acked, Awaited, Solo};
+use crate::wire::{FrameKind, Header};
+
+/// The one transaction on its way.
+#[derive(Debug)]
+pub(super) struct InFlight {
+    pub(super) awaited: Awaited,
+    pub(super) since: Instant,
+    /// First checkpoint after a baseline: until its commit has left, the secondary has nothing, and a primary that was
+    /// solo still is.
+    fallback: Option<Solo>,
+    first: bool,
+    /// The guest does not run on after it.
+    last: bool,
+}
+
+impl InFlight {
+    pub(super) fn is_first(&self) -> bool {
+        self.first
+    }
+}
+
+impl Primary {
+    /// Whether a checkpoint could be made now.
+    pub(super) fn is_ready_for_checkpoint(&self) -> bool {
+        matches!(self.mode, Mode::Guarded)
+            && self.in_flight.is_none()
+            && self.baseline.is_none()
+            && self
+                .link
+                .as_ref()
+                .is_some_and(|link| link.outgoing.is_empty())
+            && !self.end_told
+    }
+
+    /// Whether one is due: an output asks for it, or the epoch is old, or somebody waits for the last one.
+    pub(super) fn wants_checkpoint(&self, engine: &Engine) -> bool {
+        if !self.is_ready_for_checkpoint() {
+            return false;
+        }
+        if self.halt.is_some() || self.demotion.is_some() {
+            return !self.last_acked;
+        }
+        self.hold.has_open() || self.last_checkpoint.elapsed() >= max_epoch_age(engine)
+    }
+
+    /// The first checkpoint after a baseline: from its capture on outputs are held.
+    pub(super) fn first_checkpoint(&mut self, engine: &mut Engine) -> Result<(), Fatal> {
+        let fallback = match std::mem::replace(&mut self.mode, Mode::Guarded) {
+            Mode::Solo(permit) => Some(permit),
+            other => {
+                self.mode = other;
+                None
+            }
+        };
+        self.capture_and_send(engine, fallback, true)
+    }
+
+    /// A checkpoint of a guest that has a replica.
+    pub(super) fn checkpoint(&mut self, engine: &mut Engine) -> Result<(), Fatal> {
+        self.capture_and_send(engine, None, false)
+    }
+
+    fn capture_and_send(
+        &mut self,
+        engine: &mut Engine,
+        fallback: Option<Solo>,
+        first: bool,
+    ) -> Result<(), Fatal> {
+        if self.demotion.is_some() {
+            // The last checkpoint: the guest does not run on here.
+            self.halt.get_or_insert(Halt::Demoted);
+        }
+        let awaited = Awaited {
+            generation: self.generation,
+            epoch: self.epoch + 1,
+        };
+        let stopped_at = Instant::now();
+        self.guest.stop_and_save()?;
+        self.drain_outputs(engine)?;
+        self.hold.seal(awaited.epoch);
+        std::mem::swap(&mut self.captured, &mut self.owed);
+        self.owed.clear();
+        self.guest.collect_dirty(&mut self.captured)?;
+        let pages = self.captured.count();
+        self.in_flight = Some(InFlight {
+            awaited,
+            since: stopped_at,
+            fallback,
+            first,
+            last: self.halt.is_some(),
+        });
+        self.last_checkpoint = stopped_at;
+        engine.statistics.record_checkpoint(pages);
+        if pages <= STAGING_PAGES {
+            self.staging
+                .copy(&self.guest.ram, &self.captured, 0, STAGING_PAGES);
+            self.resume_after(stopped_at)?;
+            self.encode_begin(awaited);
+            self.encode_pages();
+            self.encode_end()?;
+            self.flush_link(engine);
+        } else {
+            // More than the staging area holds: the guest waits while it is sent, which also slows its writing down.
+            let sent = self.send_in_parts(awaited, ack_timeout(engine));
+            self.resume_after(stopped_at)?;
+            match sent {
+                Ok(()) => {}
+                Err(Sending::Link(error)) => self.lose_link(engine, &error),
+                Err(Sending::Fatal(error)) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn resume_after(&mut self, stopped_at: Instant) -> Result<(), Fatal> {
+        if self.halt.is_none() && !self.throttled {
+            self.paused_at = Some(stopped_at);
+            self.guest.resume()?;
+        }
+        Ok(())
+    }
+
+    fn send_in_parts(&mut self, awaited: Awaited, patience: Duration) -> Result<(), Sending> {
+        self.encode_begin(awaited);
+        let mut from = 0;
+        while let Some(next) =
+            self.staging
+                .copy(&self.guest.ram, &self.captured, from, STAGING_PAGES)
+        {
+            self.encode_pages();
+            self.flush_link_now(patience)?;
+            from = next;
+        }
+        self.encode_end().map_err(Sending::Fatal)?;
+        self.flush_link_now(patience)
+    }
+
+    fn flush_link_now(&mut self, patience: Duration) -> Result<(), Sending> {
+        match &mut self.link {
+            Some(link) => link
+                .flush_all(self.staging.body(), patience)
+                .map_err(Sending::Link),
+            None => Err(Sending::Link(LinkError::Closed)),
+        }
+    }
+
+    fn encode_begin(&mut self, awaited: Awaited) {
+        if let Some(link) = &mut self.link {
+            // Outputs are released the moment their ack is read, so all acked epochs have been let go.
+            link.encoder()
+                .begin(awaited.generation, awaited.epoch, self.epoch);
+        }
+    }
+
+    fn encode_pages(&mut self) {
+        if let Some(link) = &mut self.link {
+            link.encoder()
+                .pages(self.staging.body(), self.staging.runs());
+        }
+    }
+
+    fn encode_end(&mut self) -> Result<(), Fatal> {
+        let state = self
+            .staging
+            .read_device_state(&self.guest)
+            .map_err(Fatal::DeviceState)?;
+        if let Some(link) = &mut self.link {
+            let mut encoder = link.encoder();
+            encoder.device_state(self.staging.body(), state);
+            encoder.outputs(self.hold.sealed().iter());
+            encoder.commit();
+        }
+        Ok(())
+    }
+
+    /// An ack has come: the outputs of its epoch may go.
+    pub(super) fn take_ack(
+        &mut self,
+        engine: &mut Engine,
+        header: &Header,
+    ) -> Result<(), LinkError> {
+        let out_of_turn = LinkError::Turn {
+            found: FrameKind::Ack,
+            state: "no such transaction is on its way",
+        };
+        let Some(in_flight) = &self.in_flight else {
+            return Err(out_of_turn);
+        };
+        let Some(permit) = Acked::from_frame(header, in_flight.awaited) else {
+            return Err(out_of_turn);
+        };
+        engine.outlet.release_epoch(&permit, &mut self.hold);
+        self.epoch = permit.epoch();
+        self.captured.clear();
+        if let Some(in_flight) = self.in_flight.take() {
+            self.last_acked = in_flight.last;
+            if in_flight.first {
+                self.show(engine);
+            }
+        }
+        Ok(())
+    }
+
+    /// The transaction on its way has failed: its pages are owed and its outputs wait again. A primary that was solo is
+    /// solo again if the secondary cannot have the whole of it.
+    pub(super) fn fail_in_flight(&mut self, engine: &mut Engine, everything_sent: bool) {
+        let Some(in_flight) = self.in_flight.take() else {
+            return;
+        };
+        self.owed.union_with(&self.captured);
+        self.captured.clear();
+        self.hold.unseal();
+        if let Some(permit) = in_flight.fallback
+            && !everything_sent
+        {
+            engine.outlet.release_all(&permit, &mut self.hold);
+            self.mode = Mode::Solo(permit);
+            self.solo_again(engine);
+        }
+    }
+
+    /// A secondary that has not acknowledged for too long is as good as gone.
+    pub(super) fn overdue(&self, engine: &Engine) -> Option<Duration> {
+        let waited = self.in_flight.as_ref()?.since.elapsed();
+        (waited >= ack_timeout(engine)).then_some(waited)
+    }
+}
+
+/// Why a transaction could not be sent in parts.
+enum Sending {
+    Link(LinkError),
+    Fatal(Fatal),
+}

@@ -1,0 +1,221 @@
+//! The primary's end of the link: getting it, serving it, losing it.
+
+use super::baseline::Baseline;
+use super::{Engine, Mode, Primary, ack_timeout};
+use crate::control::Event;
+use crate::link::{DialError, Link, LinkError};
+use crate::release::PeerOutdated;
+use crate::report;
+use crate::wire::{ControlKind, FrameKind, Hello, HelloRole, Welcome, limits::PROTOCOL_VERSION};
+
+impl Primary {
+    /// Dials while there is no link, and gives up one that has died in silence.
+    pub(super) fn keep_link(&mut self, engine: &mut Engine) {
+        if let Some(link) = &self.link {
+            let stalled = link.stalled();
+            let silent = if let Some(waited) = self.overdue(engine) {
+                Some(LinkError::Silent {
+                    what: "acknowledged",
+                    waited,
+                })
+            } else {
+                (stalled >= ack_timeout(engine)).then_some(LinkError::Silent {
+                    what: "taken our data",
+                    waited: stalled,
+                })
+            };
+            if let Some(error) = silent {
+                self.lose_link(engine, &error);
+            }
+            return;
+        }
+        match engine.dialer.result() {
+            Some(Ok((link, welcome))) => self.gain_link(engine, link, &welcome),
+            Some(Err(error)) => self.note_dial_failure(engine, &error),
+            None => {}
+        }
+        let wanted = matches!(self.mode, Mode::Solo(_) | Mode::Guarded);
+        if self.link.is_none() && wanted && !engine.dialer.is_busy() {
+            engine.dialer.dial(self.hello(engine));
+        }
+    }
+
+    fn hello(&self, engine: &Engine) -> Hello {
+        Hello {
+            protocol: PROTOCOL_VERSION,
+            resource: engine.spec.resource.clone(),
+            vm_uuid: engine.spec.machine.uuid,
+            node: engine.spec.node.clone(),
+            engine_id: engine.id,
+            engine_version: env!("CARGO_PKG_VERSION").to_owned(),
+            role: HelloRole::Primary,
+            generation: self.generation,
+            acked_epoch: self.epoch,
+            fingerprint: self.fingerprint.clone(),
+        }
+    }
+
+    fn note_dial_failure(&mut self, engine: &Engine, error: &DialError) {
+        // The same failure four times a second is said once.
+        let message = report::chain(error);
+        if self.dial_complaint.as_ref() != Some(&message) {
+            engine.complain(format!("no link to {}: {message}", engine.spec.peer.node));
+            self.dial_complaint = Some(message);
+        }
+    }
+
+    fn gain_link(&mut self, engine: &mut Engine, link: Link, welcome: &Welcome) {
+        // The greeting was made before this attempt; a generation may have begun since.
+        if !matches!(self.mode, Mode::Solo(_) | Mode::Guarded) {
+            return;
+        }
+        self.dial_complaint = None;
+        self.link = Some(link);
+        engine.show_peer(true, Some(&welcome.node), Some(welcome.engine_id));
+        match self.epoch_to_continue(engine, welcome) {
+            Some(epoch) => {
+                tracing::info!(
+                    node = welcome.node,
+                    epoch,
+                    owed = self.owed.count(),
+                    "the same replica is back"
+                );
+                self.epoch = epoch;
+            }
+            None => self.begin_baseline(engine, welcome),
+        }
+        self.show(engine);
+    }
+
+    /// The secondary's last epoch, if its replica is ours and we know everything that it lacks.
+    fn epoch_to_continue(&self, engine: &Engine, welcome: &Welcome) -> Option<u64> {
+        let replica = welcome.replica.as_ref()?;
+        let ours = matches!(self.mode, Mode::Guarded)
+            && self.replica_holder == Some(welcome.engine_id)
+            && replica.primary_engine_id == engine.id
+            && replica.generation == self.generation;
+        // One more than we know of: its ack was lost. What that epoch held back goes with the next one.
+        (ours && (replica.epoch == self.epoch || replica.epoch == self.epoch + 1))
+            .then_some(replica.epoch)
+    }
+
+    fn begin_baseline(&mut self, engine: &mut Engine, welcome: &Welcome) {
+        if let Err(error) = self.guest.track() {
+            engine.complain(format!(
+                "written pages cannot be tracked, so no replica can be built: {}",
+                report::chain(&error)
+            ));
+            self.link = None;
+            engine.show_peer(false, None, None);
+            return;
+        }
+        tracing::info!(
+            node = welcome.node,
+            generation = self.generation,
+            "a baseline begins"
+        );
+        self.owed.fill();
+        self.replica_holder = Some(welcome.engine_id);
+        self.peer_outdated = None;
+        self.last_acked = false;
+        self.baseline = Some(Baseline::new());
+        if let Some(link) = &mut self.link {
+            link.encoder()
+                .control(ControlKind::SyncBegin, self.generation, self.epoch + 1, &[]);
+        }
+        self.flush_link(engine);
+    }
+
+    /// Sends what waits.
+    pub(super) fn flush_link(&mut self, engine: &mut Engine) {
+        let Some(link) = &mut self.link else { return };
+        if let Err(error) = link.flush(self.staging.body()) {
+            self.lose_link(engine, &error);
+        }
+    }
+
+    /// Reads and writes what is possible.
+    pub(super) fn serve_link(&mut self, engine: &mut Engine) {
+        self.flush_link(engine);
+        let filled = match &mut self.link {
+            Some(link) => link.fill(),
+            None => return,
+        };
+        // Frames that arrived before the end of the connection count.
+        let taken = loop {
+            match self.take_frame(engine) {
+                Ok(true) => {}
+                Ok(false) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        if let Err(error) = taken.and(filled.map(|_| ())) {
+            self.lose_link(engine, &error);
+        }
+    }
+
+    fn take_frame(&mut self, engine: &mut Engine) -> Result<bool, LinkError> {
+        let Some(link) = &mut self.link else {
+            return Ok(false);
+        };
+        let Some(frame) = link.reader.next()? else {
+            return Ok(false);
+        };
+        let header = frame.header;
+        match header.kind {
+            FrameKind::Ack => self.take_ack(engine, &header)?,
+            FrameKind::HandoverAck => self.take_handover_ack(&header)?,
+            FrameKind::EndAck => self.take_end_ack(engine, &header)?,
+            FrameKind::Farewell => self.take_farewell(engine, &header),
+            found => {
+                return Err(LinkError::Turn {
+                    found,
+                    state: "this side is a primary",
+                });
+            }
+        }
+        Ok(true)
+    }
+
+    /// The secondary will never resume this generation.
+    fn take_farewell(&mut self, engine: &mut Engine, header: &crate::wire::Header) {
+        tracing::info!(
+            generation = header.generation,
+            "the secondary leaves and says that it is outdated"
+        );
+        if let (Mode::Guarded, Some(proof)) = (
+            &self.mode,
+            PeerOutdated::from_frame(header, self.generation),
+        ) {
+            self.peer_outdated = Some(proof);
+        }
+        self.lose_link(engine, &LinkError::Closed);
+        if matches!(self.mode, Mode::Guarded)
+            && let Some(proof) = &self.peer_outdated
+        {
+            engine.events.send(Event::PeerOutdated {
+                generation: proof.generation(),
+            });
+        }
+    }
+
+    /// Without a link nothing is acknowledged: outputs wait (frozen), unless there is no replica that they wait for.
+    pub(super) fn lose_link(&mut self, engine: &mut Engine, why: &LinkError) {
+        let Some(link) = self.link.take() else { return };
+        let everything_sent = link.outgoing.is_empty();
+        self.fail_in_flight(engine, everything_sent);
+        if self.baseline.take().is_some() {
+            // Half a baseline is worth nothing.
+            self.replica_holder = None;
+        }
+        self.fail_handover();
+        self.end_told = false;
+        engine.show_peer(false, None, None);
+        engine.complain(format!(
+            "the link to {} was lost: {}",
+            engine.spec.peer.node,
+            report::chain(why)
+        ));
+        self.show(engine);
+    }
+}

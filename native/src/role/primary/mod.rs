@@ -1,0 +1,357 @@
+//! The primary: runs the guest and, once a replica exists, lets nothing out that the replica does not have.
+//!
+//! ```text
+//!                     first checkpoint's commit sent            link lost
+//!   Solo ── baseline ─────────────────────────────► Guarded ◄──────────────► Guarded, no link (frozen)
+//!    ▲  ◄─ link lost before that                       │                          │ new baseline, or the
+//!    │                                                 │                          │ same replica again
+//!    └───────────── enter-solo (the peer said that it is outdated) ◄──────────────┘
+//!
+//!   Solo ── demote without a peer ─► Parked ── promote ─► Solo      any ── the guest powers itself off ─► Ended
+//! ```
+
+mod baseline;
+mod commit;
+mod connection;
+mod demotion;
+mod orders;
+mod packets;
+
+use std::collections::BTreeMap;
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use rustix::event::PollFlags;
+use uuid::Uuid;
+
+use self::baseline::Baseline;
+use self::commit::InFlight;
+use self::demotion::Demotion;
+use super::{Engine, Face, Fatal, Next, check_alive, wait};
+use crate::checkpoint::Staging;
+use crate::control::messages::GuestState;
+use crate::control::{Event, Role, State};
+use crate::guest::Guest;
+use crate::guest::pages::PageSet;
+use crate::hold::Hold;
+use crate::limits::{HEARTBEAT, PACKET_MAX_BYTES};
+use crate::link::Link;
+use crate::qmp::GuestEvent;
+use crate::release::{PeerOutdated, Solo};
+
+/// How often what the loop counts is published.
+const SHOW_EVERY: Duration = Duration::from_millis(100);
+
+/// With what a primary begins.
+pub struct Beginning {
+    /// It runs the only copy.
+    pub permit: Solo,
+    /// What must be equal on the other host.
+    pub fingerprint: BTreeMap<String, String>,
+}
+
+/// What the outputs of the guest wait for.
+#[derive(Debug)]
+enum Mode {
+    /// Nothing.
+    Solo(Solo),
+    /// The ack of their epoch.
+    Guarded,
+    /// There are none: demoted while solo, and the only copy.
+    Parked,
+    /// There are none any more: the guest powered itself off.
+    Ended,
+}
+
+/// Why a guest does not run on here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Halt {
+    /// It powered itself off.
+    PoweredOff,
+    /// It is being demoted.
+    Demoted,
+}
+
+/// A running guest.
+pub struct Primary {
+    guest: Guest,
+    fingerprint: BTreeMap<String, String>,
+    generation: u64,
+    /// Last acknowledged epoch of this generation.
+    epoch: u64,
+    mode: Mode,
+    hold: Hold,
+    staging: Staging,
+    /// Pages that the secondary lacks, beside those written since the last scan (I5).
+    owed: PageSet,
+    /// Pages of the checkpoint on its way; owed again if it fails.
+    captured: PageSet,
+    link: Option<Link>,
+    /// The engine that holds, or is about to hold, our replica.
+    replica_holder: Option<Uuid>,
+    peer_outdated: Option<PeerOutdated>,
+    baseline: Option<Baseline>,
+    in_flight: Option<InFlight>,
+    last_checkpoint: Instant,
+    /// The guest is stopped because the hold is nearly full.
+    throttled: bool,
+    /// Why the guest is stopped for good, if it is.
+    halt: Option<Halt>,
+    /// The secondary has acknowledged the state in which the guest was stopped for good.
+    last_acked: bool,
+    /// When the vCPUs were stopped for the checkpoint whose `cont` has not been answered yet.
+    paused_at: Option<Instant>,
+    /// The guest's end has been told to the secondary.
+    end_told: bool,
+    demotion: Option<Demotion>,
+    packet: Box<[u8; PACKET_MAX_BYTES]>,
+    last_shown: Instant,
+    dial_complaint: Option<String>,
+}
+
+impl Primary {
+    /// Takes over a guest that runs already.
+    ///
+    /// # Errors
+    /// If the staging area is not to be had.
+    pub fn begin(engine: &Engine, guest: Guest, beginning: Beginning) -> Result<Self, Fatal> {
+        let pages = guest.pages();
+        let primary = Self {
+            fingerprint: beginning.fingerprint,
+            generation: beginning.permit.generation(),
+            epoch: 0,
+            mode: Mode::Solo(beginning.permit),
+            hold: Hold::new(engine.spec.limits.hold_bytes),
+            staging: Staging::new().map_err(Fatal::Staging)?,
+            owed: PageSet::new(pages),
+            captured: PageSet::new(pages),
+            link: None,
+            replica_holder: None,
+            peer_outdated: None,
+            baseline: None,
+            in_flight: None,
+            last_checkpoint: Instant::now(),
+            throttled: false,
+            halt: None,
+            last_acked: false,
+            paused_at: None,
+            end_told: false,
+            demotion: None,
+            packet: Box::new([0; PACKET_MAX_BYTES]),
+            last_shown: Instant::now(),
+            dial_complaint: None,
+            guest,
+        };
+        engine
+            .board
+            .update(|status| status.qemu_pid = Some(primary.guest.pid()));
+        engine.show_peer(false, None, None);
+        primary.show(engine);
+        Ok(primary)
+    }
+
+    /// Runs until demoted or stopped.
+    ///
+    /// # Errors
+    /// [`Fatal`] if the guest is lost.
+    pub fn run(mut self, engine: &mut Engine) -> Result<Next, Fatal> {
+        loop {
+            self.keep_link(engine);
+            let ready = self.wait(engine)?;
+            engine.board.beat();
+            let [from_link, from_guest, from_world, orders, from_qmp, death] = ready;
+            if !from_link.is_empty() {
+                self.serve_link(engine);
+            }
+            if !from_guest.is_empty() {
+                self.take_outputs(engine)?;
+            }
+            if !from_world.is_empty() {
+                self.take_inputs(engine)?;
+            }
+            check_alive(&mut self.guest, death)?;
+            if !from_qmp.is_empty() {
+                self.take_events(engine)?;
+            }
+            if !orders.is_empty() {
+                engine.wake.hush();
+                if let Some(next) = self.obey(engine)? {
+                    return Ok(next);
+                }
+            }
+            self.throttle()?;
+            self.advance_baseline(engine)?;
+            if self.wants_checkpoint(engine) {
+                self.checkpoint(engine)?;
+            }
+            self.tell_end();
+            if let Some(next) = self.advance_demotion(engine)? {
+                return Ok(next);
+            }
+            if self.last_shown.elapsed() >= SHOW_EVERY {
+                self.last_shown = Instant::now();
+                self.show(engine);
+                engine.show_statistics();
+            }
+        }
+    }
+
+    fn wait(&self, engine: &Engine) -> Result<[PollFlags; 6], Fatal> {
+        let link_flags = match &self.link {
+            Some(link) if !link.outgoing.is_empty() => PollFlags::IN | PollFlags::OUT,
+            _ => PollFlags::IN,
+        };
+        // What does not fit in the hold stays in the guest's socket.
+        let net = (!self.hold.is_full()).then(|| self.guest.net());
+        wait(
+            [
+                (self.link.as_ref().map(AsFd::as_fd), link_flags),
+                (net, PollFlags::IN),
+                (Some(engine.outlet.as_fd()), PollFlags::IN),
+                (Some(engine.wake.as_fd()), PollFlags::IN),
+                (Some(self.guest.qmp.as_fd()), PollFlags::IN),
+                (Some(self.guest.pidfd()), PollFlags::IN),
+            ],
+            self.next_deadline(engine)
+                .saturating_duration_since(Instant::now()),
+            &engine.wake,
+        )
+    }
+
+    /// When something is due even if nothing happens.
+    fn next_deadline(&self, engine: &Engine) -> Instant {
+        let now = Instant::now();
+        let mut deadline = now + HEARTBEAT;
+        if self.baseline.is_some()
+            && self
+                .link
+                .as_ref()
+                .is_some_and(|link| link.outgoing.is_empty())
+        {
+            return now;
+        }
+        if self.is_ready_for_checkpoint() {
+            deadline = deadline.min(self.last_checkpoint + max_epoch_age(engine));
+        }
+        if let Some(in_flight) = &self.in_flight {
+            deadline = deadline.min(in_flight.since + ack_timeout(engine));
+        }
+        if let Some(demotion) = &self.demotion {
+            deadline = deadline.min(demotion.deadline);
+        }
+        deadline
+    }
+
+    /// QEMU's own news.
+    fn take_events(&mut self, engine: &mut Engine) -> Result<(), Fatal> {
+        let resumed = self
+            .guest
+            .qmp
+            .pump()
+            .map_err(crate::guest::GuestError::from)?;
+        if resumed && let Some(paused_at) = self.paused_at.take() {
+            engine.statistics.record_pause(paused_at.elapsed());
+        }
+        while let Some(event) = self.guest.qmp.next_event() {
+            match event {
+                GuestEvent::PoweredOff => self.guest_ended(engine),
+                GuestEvent::Reset => tracing::info!("the guest was reset"),
+                GuestEvent::Loaded | GuestEvent::LoadFailed => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The guest powered itself off: that ends its generation. A replica must not bring it back to life.
+    fn guest_ended(&mut self, engine: &Engine) {
+        tracing::info!(generation = self.generation, "the guest powered itself off");
+        self.halt = Some(Halt::PoweredOff);
+        self.last_acked = false;
+        // Guarded: its last outputs still go by a checkpoint, and then the secondary is told.
+        self.solo_again(engine);
+    }
+
+    /// A guest that has powered itself off and has no replica has come to its end.
+    fn solo_again(&mut self, engine: &Engine) {
+        if self.halt == Some(Halt::PoweredOff) && matches!(self.mode, Mode::Solo(_)) {
+            self.baseline = None;
+            self.finish_end(engine);
+        }
+    }
+
+    fn finish_end(&mut self, engine: &Engine) {
+        self.mode = Mode::Ended;
+        self.show(engine);
+        engine.events.send(Event::GuestEnded {
+            generation: self.generation,
+        });
+    }
+
+    /// Stops the guest while its outputs cannot go anywhere, and lets it run again when they can.
+    fn throttle(&mut self) -> Result<(), Fatal> {
+        let full = self.hold.is_above_high_water();
+        if full && !self.throttled {
+            tracing::warn!(
+                bytes = self.hold.bytes(),
+                "the hold is nearly full: the guest is paused"
+            );
+            self.throttled = true;
+            self.guest.pause()?;
+        } else if !full && self.throttled {
+            self.throttled = false;
+            if self.halt.is_none() {
+                self.guest.resume()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn state(&self) -> (Role, State) {
+        match &self.mode {
+            Mode::Solo(_) if self.baseline.is_some() => (Role::Primary, State::Syncing),
+            Mode::Solo(_) => (Role::Primary, State::Solo),
+            Mode::Guarded if self.in_flight.as_ref().is_some_and(InFlight::is_first) => {
+                (Role::Primary, State::Syncing)
+            }
+            Mode::Guarded if self.link.is_some() && self.baseline.is_none() => {
+                (Role::Primary, State::Protected)
+            }
+            Mode::Guarded => (Role::Primary, State::Frozen),
+            Mode::Parked => (Role::Secondary, State::Parked),
+            Mode::Ended => (Role::Primary, State::Ended),
+        }
+    }
+
+    fn show(&self, engine: &Engine) {
+        let (role, state) = self.state();
+        let guest = match &self.mode {
+            Mode::Ended => GuestState::Ended,
+            _ if self.halt.is_some() || self.throttled => GuestState::Paused,
+            _ => GuestState::Running,
+        };
+        engine.show(Face {
+            role,
+            state,
+            guest,
+            generation: self.generation,
+            epoch: self.epoch,
+        });
+        let progress = self
+            .baseline
+            .as_ref()
+            .map(|baseline| baseline.progress(&self.owed));
+        engine.board.update(|status| {
+            status.sync_progress = progress;
+            status.held_packets = self.hold.packets() as u64;
+            status.held_bytes = self.hold.bytes() as u64;
+        });
+    }
+}
+
+fn max_epoch_age(engine: &Engine) -> Duration {
+    Duration::from_millis(u64::from(engine.spec.limits.max_epoch_age_ms))
+}
+
+fn ack_timeout(engine: &Engine) -> Duration {
+    Duration::from_millis(u64::from(engine.spec.limits.ack_timeout_ms))
+}

@@ -1,0 +1,124 @@
+//! What the supervisor orders, and who knocks at the door of an engine that runs a guest.
+
+use super::demotion::Demotion;
+use super::{Engine, Fatal, Mode, Next, Primary};
+use crate::control::{ErrorCode, OkBody, Order, OrderCommand, PromoteMode, ReplyHandle};
+use crate::link::Caller;
+use crate::release::Solo;
+use crate::wire::RefuseCode;
+
+impl Primary {
+    /// Serves everybody who has rung.
+    pub(super) fn obey(&mut self, engine: &mut Engine) -> Result<Option<Next>, Fatal> {
+        while let Some(caller) = engine.listener.caller() {
+            if let Some(next) = self.answer_door(engine, caller) {
+                return Ok(Some(next));
+            }
+        }
+        while let Ok(Order { command, reply }) = engine.orders.try_recv() {
+            match command {
+                OrderCommand::Demote { timeout_ms } => self.demote(timeout_ms, reply),
+                OrderCommand::EnterSolo { generation } => {
+                    self.enter_solo(engine, generation, reply)
+                }
+                OrderCommand::Promote { mode, generation } => {
+                    self.unpark(engine, mode, generation, reply)?
+                }
+                OrderCommand::Stop => {
+                    reply.ok(OkBody::Empty);
+                    return Ok(Some(Next::Stopped));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Another primary calls. Only a parked guest gives way, and only to a history newer than its own.
+    fn answer_door(&mut self, engine: &Engine, caller: Caller) -> Option<Next> {
+        if matches!(self.mode, Mode::Parked) && caller.hello.generation > self.generation {
+            tracing::info!(
+                theirs = caller.hello.generation,
+                ours = self.generation,
+                "the guest runs on the other host"
+            );
+            return Some(Next::Secondary(Some(caller)));
+        }
+        let message = format!(
+            "{} holds the guest in generation {}",
+            engine.spec.node, self.generation
+        );
+        engine.complain(format!("{} was refused: {message}", caller.hello.node));
+        caller.refuse(RefuseCode::Role, message);
+        None
+    }
+
+    fn demote(&mut self, timeout_ms: u64, reply: ReplyHandle) {
+        if matches!(self.mode, Mode::Parked) {
+            reply.demoted(crate::control::DemoteOutcome::Parked);
+        } else if self.demotion.is_some() {
+            reply.error(ErrorCode::WrongRole, "a demotion is under way already");
+        } else {
+            self.demotion = Some(Demotion::new(reply, timeout_ms));
+        }
+    }
+
+    fn enter_solo(&mut self, engine: &mut Engine, generation: u64, reply: ReplyHandle) {
+        let proof = match (&self.mode, self.peer_outdated) {
+            (Mode::Guarded, Some(proof)) => proof,
+            _ => {
+                let message = format!(
+                    "{} has not said that its replica of generation {} is outdated",
+                    engine.spec.peer.node, self.generation
+                );
+                return reply.error(ErrorCode::PeerNotOutdated, message);
+            }
+        };
+        match Solo::peer_outdated(proof, generation) {
+            Ok(permit) => {
+                self.peer_outdated = None;
+                self.replica_holder = None;
+                self.generation = generation;
+                self.epoch = 0;
+                engine.outlet.release_all(&permit, &mut self.hold);
+                self.mode = Mode::Solo(permit);
+                self.solo_again(engine);
+                self.show(engine);
+                reply.ok(OkBody::Empty);
+            }
+            Err(proof) => {
+                let message = format!(
+                    "generation {generation} is not above the current generation {}",
+                    proof.generation()
+                );
+                reply.error(ErrorCode::StaleGeneration, message);
+            }
+        }
+    }
+
+    fn unpark(
+        &mut self,
+        engine: &mut Engine,
+        mode: PromoteMode,
+        generation: u64,
+        reply: ReplyHandle,
+    ) -> Result<(), Fatal> {
+        if !matches!(self.mode, Mode::Parked) || mode != PromoteMode::Hot {
+            reply.error(ErrorCode::WrongRole, "this engine holds the guest already");
+        } else if generation <= self.generation {
+            let message = format!(
+                "generation {generation} is not above the parked guest's generation {}",
+                self.generation
+            );
+            reply.error(ErrorCode::StaleGeneration, message);
+        } else {
+            self.generation = generation;
+            self.epoch = 0;
+            self.halt = None;
+            self.mode = Mode::Solo(Solo::promoted(generation));
+            self.guest.resume()?;
+            self.show(engine);
+            reply.promoted(PromoteMode::Hot);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,130 @@
+//! What a secondary holds beside guest RAM. It is worth something within this life of the engine only.
+
+use uuid::Uuid;
+
+use crate::control::State;
+use crate::hold::PacketLog;
+use crate::limits::PAGE_BYTES;
+use crate::sys::memory::SharedMapping;
+use crate::wire::{CompleteTransaction, Content, Header, PageRuns, PagesError};
+
+/// How good the replica is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ReplicaState {
+    /// There is none.
+    #[default]
+    Empty,
+    /// A baseline is arriving: RAM is a mixture.
+    Receiving,
+    /// Complete up to its epoch.
+    InSync,
+    /// The same, and the primary has stopped in its favour.
+    HandedOver,
+}
+
+impl ReplicaState {
+    /// The word that status uses.
+    pub fn shown(self) -> State {
+        match self {
+            Self::Empty => State::Empty,
+            Self::Receiving => State::Receiving,
+            Self::InSync => State::InSync,
+            Self::HandedOver => State::HandedOver,
+        }
+    }
+}
+
+/// Everything of the replica but RAM.
+#[derive(Debug, Default)]
+pub struct Replica {
+    /// How good it is.
+    pub state: ReplicaState,
+    /// Generation of the guest that it is a replica of.
+    pub generation: u64,
+    /// Last epoch in it.
+    pub epoch: u64,
+    /// The engine's life that it comes from.
+    pub primary_engine_id: Uuid,
+    /// State of CPUs and devices at the end of that epoch.
+    pub device_state: Vec<u8>,
+    /// Outputs of acknowledged epochs that the primary has not yet said it released.
+    pub unreleased: PacketLog,
+    /// Baseline bytes received.
+    pub baseline_bytes: u64,
+}
+
+impl Replica {
+    /// Whether a guest could go on from it.
+    pub fn is_complete(&self) -> bool {
+        matches!(self.state, ReplicaState::InSync | ReplicaState::HandedOver)
+    }
+
+    /// Whether a primary that offers the guest with this frame offers exactly what is here.
+    pub fn can_be_handed_over(&self, offer: &Header) -> bool {
+        self.state == ReplicaState::InSync
+            && offer.generation == self.generation
+            && offer.epoch == self.epoch
+    }
+
+    /// It is worth nothing from here on.
+    pub fn discard(&mut self) {
+        *self = Self {
+            generation: self.generation,
+            ..Self::default()
+        };
+    }
+
+    /// A baseline begins.
+    pub fn begin(&mut self, generation: u64, primary_engine_id: Uuid) {
+        *self = Self {
+            state: ReplicaState::Receiving,
+            generation,
+            primary_engine_id,
+            ..Self::default()
+        };
+    }
+
+    /// Applies pages of a baseline.
+    ///
+    /// # Errors
+    /// If they are not pages of this guest; RAM is unchanged then.
+    pub fn apply_baseline(
+        &mut self,
+        ram: &mut SharedMapping,
+        payload: &[u8],
+        guest_pages: u64,
+    ) -> Result<(), PagesError> {
+        let runs = PageRuns::decode(payload, guest_pages)?;
+        self.baseline_bytes += runs.pages() * PAGE_BYTES as u64;
+        for run in runs {
+            write(ram, run.first_page, run.pages, run.content);
+        }
+        Ok(())
+    }
+
+    /// Applies a whole transaction: from here the replica is at its epoch.
+    pub fn apply(&mut self, ram: &mut SharedMapping, transaction: &CompleteTransaction<'_>) {
+        for run in transaction.runs() {
+            write(ram, run.first_page, run.pages, run.content);
+        }
+        self.device_state.clear();
+        self.device_state
+            .extend_from_slice(transaction.device_state());
+        if transaction.released_epoch() >= self.epoch {
+            self.unreleased.clear();
+        }
+        for packet in transaction.packets() {
+            self.unreleased.push(packet);
+        }
+        self.epoch = transaction.epoch();
+        self.state = ReplicaState::InSync;
+    }
+}
+
+fn write(ram: &mut SharedMapping, first_page: u64, pages: u32, content: Content<'_>) {
+    let offset = usize::try_from(first_page).expect("checked against the guest's RAM") * PAGE_BYTES;
+    match content {
+        Content::Raw(bytes) => ram.copy_in(offset, bytes),
+        Content::Zero => ram.zero(offset, pages as usize * PAGE_BYTES),
+    }
+}

@@ -1,0 +1,197 @@
+//! Start of the engine: everything that can be missing is found out before the control socket says that we are ready.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use uuid::Uuid;
+
+use crate::checkpoint::Statistics;
+use crate::control::messages::{Accel as ShownAccel, GuestState, Peer, Tracker};
+use crate::control::{self, Event, Role, State, Status, StatusBoard};
+use crate::guest::accel::{self, Accel, Choice};
+use crate::guest::{Guest, GuestError, Start};
+use crate::link::{Dialer, ListenError, Listener};
+use crate::release::Outlet;
+use crate::report;
+use crate::role::{Engine, Fatal, Next, Secondary};
+use crate::spec::{Spec, SpecError};
+use crate::sys::interface::Tap;
+use crate::sys::userfault::Userfault;
+use crate::wake::Wake;
+
+/// Why the engine ended without having been told to.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The specification is bad.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+    /// The kernel cannot track written pages.
+    #[error(
+        "this kernel cannot track the guest's written pages (userfaultfd with WP_ASYNC, Linux 6.7 or later): \
+         boot a newer kernel"
+    )]
+    Kernel(#[source] io::Error),
+    /// KVM was demanded.
+    #[error("{0}")]
+    Accel(String),
+    /// The sync port is not to be had.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The guest's network is not to be had.
+    #[error("the guest's network cannot be set up")]
+    Network(#[source] io::Error),
+    /// The control socket is not to be had.
+    #[error("cannot bind the control socket {path}")]
+    Control {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The first QEMU does not start.
+    #[error(transparent)]
+    Start(GuestError),
+    /// The guest was lost.
+    #[error(transparent)]
+    Lost(#[from] Fatal),
+    /// A thread or descriptor is not to be had.
+    #[error("the engine cannot be set up")]
+    Setup(#[source] io::Error),
+}
+
+impl EngineError {
+    /// For the program.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Spec(_) => "bad-spec",
+            Self::Kernel(_) => "kernel-too-old",
+            Self::Accel(_) => "no-kvm",
+            Self::Listen(_) => "port-taken",
+            Self::Network(_) => "no-network",
+            Self::Control { .. } => "no-control-socket",
+            Self::Start(_) => "qemu-start",
+            Self::Lost(_) => "guest-lost",
+            Self::Setup(_) => "internal",
+        }
+    }
+
+    /// For the parent.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Spec(_) => 2,
+            Self::Kernel(_)
+            | Self::Accel(_)
+            | Self::Listen(_)
+            | Self::Network(_)
+            | Self::Control { .. }
+            | Self::Start(_) => 3,
+            Self::Lost(_) => 4,
+            Self::Setup(_) => 70,
+        }
+    }
+}
+
+/// Runs an engine to its end.
+///
+/// # Errors
+/// An [`EngineError`].
+pub fn engine(spec_path: &Path) -> Result<(), EngineError> {
+    let spec = Spec::read(spec_path)?;
+    Userfault::open_own()
+        .and_then(Userfault::negotiate)
+        .map_err(EngineError::Kernel)?;
+    let accel = accel::choose(spec.machine.accel).map_err(EngineError::Accel)?;
+    if let Some(reason) = &accel.reason {
+        tracing::warn!("the guest runs in software (TCG): {reason}");
+    }
+    let id = Uuid::new_v4();
+    let wake = Wake::new().map_err(EngineError::Setup)?;
+    let listener = Listener::start(spec.listen.socket_address(), wake.clone())?;
+    let interface = &spec.machine.interfaces[0];
+    let tap =
+        Tap::open(&interface.tap, interface.bridge.as_deref()).map_err(EngineError::Network)?;
+    let guest = Guest::start(&spec, accel.accel, Start::Incoming).map_err(EngineError::Start)?;
+
+    let board = StatusBoard::new(first_status(&spec, id, &accel, guest.pid()));
+    let path = spec.control_socket.clone();
+    let (server, orders, events) = control::server::start(&path, board.clone(), wake.clone())
+        .map_err(|source| EngineError::Control {
+            path: path.clone(),
+            source,
+        })?;
+    let dialer =
+        Dialer::start(spec.peer.socket_address(), wake.clone()).map_err(EngineError::Setup)?;
+    let mut engine = Engine {
+        spec,
+        id,
+        accel,
+        board,
+        events,
+        orders,
+        wake,
+        outlet: Outlet::new(tap),
+        dialer,
+        listener,
+        statistics: Statistics::new(),
+        promotion: None,
+    };
+    tracing::info!(engine_id = %id, resource = engine.spec.resource, node = engine.spec.node, "ready");
+    let result = live(&mut engine, guest);
+    if let Err(error) = &result {
+        engine.events.send(Event::Fatal {
+            message: report::chain(error),
+        });
+    }
+    // Delivers the last events and replies.
+    drop(server);
+    let _ = std::fs::remove_file(&path);
+    Ok(result?)
+}
+
+/// From role to role.
+fn live(engine: &mut Engine, guest: Guest) -> Result<(), Fatal> {
+    let mut next = Secondary::new(engine, guest)?.run(engine, None)?;
+    loop {
+        next = match next {
+            Next::Secondary(caller) => Secondary::start(engine)?.run(engine, caller)?,
+            Next::Primary(primary) => primary.run(engine)?,
+            Next::Stopped => return Ok(()),
+        }
+    }
+}
+
+fn first_status(spec: &Spec, id: Uuid, accel: &Choice, qemu_pid: u32) -> Status {
+    Status {
+        engine_id: id,
+        engine_version: env!("CARGO_PKG_VERSION").to_owned(),
+        resource: spec.resource.clone(),
+        role: Role::Secondary,
+        state: State::Empty,
+        guest: GuestState::Incoming,
+        generation: 0,
+        epoch: 0,
+        peer: Peer {
+            connected: false,
+            node: Some(spec.peer.node.clone()),
+            engine_id: None,
+        },
+        accel: match accel.accel {
+            Accel::Kvm => ShownAccel::Kvm,
+            Accel::Tcg => ShownAccel::Tcg,
+        },
+        accel_reason: accel.reason.clone(),
+        tracker: Tracker::PagemapScan,
+        qemu_pid: Some(qemu_pid),
+        sync_progress: None,
+        held_packets: 0,
+        held_bytes: 0,
+        released_packets: 0,
+        checkpoints: 0,
+        pause_us: None,
+        dirty_pages: None,
+        promotion_us: None,
+        data_thread_idle_ms: 0,
+        last_error: None,
+    }
+}

@@ -1,0 +1,348 @@
+//! The engine's specification: written by the supervisor, parsed into types here and checked against its bounds.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::limits;
+
+/// Why a specification was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum SpecError {
+    /// The file cannot be read.
+    #[error("cannot read the specification {path}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// It is not the JSON we know.
+    #[error("the specification {path} is not valid")]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// Which field, and where.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A value is out of bounds.
+    #[error("{field} is {value}: {expected}")]
+    Value {
+        /// Which field.
+        field: &'static str,
+        /// What it holds.
+        value: String,
+        /// What it may hold.
+        expected: &'static str,
+    },
+}
+
+/// Everything an engine needs to know; golden sample in `test/contract/spec`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Spec {
+    /// Version of this format; 1.
+    pub version: u32,
+    /// Name of the cluster resource.
+    pub resource: String,
+    /// Name of this cluster node.
+    pub node: String,
+    /// Where this engine waits for a primary.
+    pub listen: Endpoint,
+    /// Where the other node's engine waits.
+    pub peer: Peer,
+    /// Private folder of this resource (0700).
+    pub runtime_dir: PathBuf,
+    /// Path of the control socket to bind.
+    pub control_socket: PathBuf,
+    /// Path of the preload library.
+    pub preload: PathBuf,
+    /// The guest.
+    pub machine: Machine,
+    /// Bounds that a user may change.
+    pub limits: UserLimits,
+}
+
+/// A TCP endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Endpoint {
+    /// Address.
+    pub address: IpAddr,
+    /// Port.
+    pub port: u16,
+}
+
+impl Endpoint {
+    /// As the standard library wants it.
+    pub fn socket_address(&self) -> SocketAddr {
+        SocketAddr::new(self.address, self.port)
+    }
+}
+
+/// The other node.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Peer {
+    /// Its name in the cluster.
+    pub node: String,
+    /// Its sync address.
+    pub address: IpAddr,
+    /// Its sync port.
+    pub port: u16,
+}
+
+impl Peer {
+    /// As the standard library wants it.
+    pub fn socket_address(&self) -> SocketAddr {
+        SocketAddr::new(self.address, self.port)
+    }
+}
+
+/// The guest's hardware.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Machine {
+    /// The guest's UUID.
+    pub uuid: uuid::Uuid,
+    /// QEMU's executable.
+    pub qemu: PathBuf,
+    /// Versioned machine type.
+    #[serde(rename = "type")]
+    pub machine_type: String,
+    /// CPU model with its flags.
+    pub cpu: String,
+    /// Accelerator wanted.
+    pub accel: AccelWish,
+    /// RAM (MiB).
+    pub memory_mib: u32,
+    /// Virtual CPUs.
+    pub vcpus: u16,
+    /// Firmware image, mapped read-only as flash.
+    pub firmware: PathBuf,
+    /// Linux kernel to boot.
+    pub kernel: PathBuf,
+    /// Its initial RAM disk.
+    pub initrd: Option<PathBuf>,
+    /// Its command line.
+    #[serde(default)]
+    pub cmdline: String,
+    /// File that collects the serial console. It is not held: it shows epochs that may be rolled back.
+    pub console_log: PathBuf,
+    /// Network interfaces; exactly one.
+    pub interfaces: Vec<Interface>,
+}
+
+/// How to run the guest's CPUs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AccelWish {
+    /// KVM where it works, else TCG.
+    Auto,
+    /// KVM or nothing.
+    Kvm,
+    /// Software.
+    Tcg,
+}
+
+/// A network interface of the guest.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Interface {
+    /// The guest's MAC address.
+    pub mac: String,
+    /// Name of the TAP device to make.
+    pub tap: String,
+    /// Bridge to add it to.
+    pub bridge: Option<String>,
+}
+
+/// Bounds that a user may change.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UserLimits {
+    /// A checkpoint is made at least this often, outputs or not.
+    pub max_epoch_age_ms: u32,
+    /// Bytes of outputs that may wait; beyond it the guest is paused.
+    pub hold_bytes: usize,
+    /// A peer that does not acknowledge for this long counts as lost.
+    pub ack_timeout_ms: u32,
+}
+
+impl Spec {
+    /// Reads and checks the specification at `path`.
+    ///
+    /// # Errors
+    /// A [`SpecError`] that names the file, the field and the remedy.
+    pub fn read(path: &Path) -> Result<Self, SpecError> {
+        let text = std::fs::read(path).map_err(|source| SpecError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        let spec: Self = serde_json::from_slice(&text).map_err(|source| SpecError::Parse {
+            path: path.to_owned(),
+            source,
+        })?;
+        spec.check()?;
+        Ok(spec)
+    }
+
+    fn check(&self) -> Result<(), SpecError> {
+        let refuse = |field, value: String, expected| {
+            Err(SpecError::Value {
+                field,
+                value,
+                expected,
+            })
+        };
+        let machine = &self.machine;
+        if self.version != 1 {
+            return refuse(
+                "version",
+                self.version.to_string(),
+                "this engine reads version 1",
+            );
+        }
+        if !(16..=limits::MEMORY_MAX_MIB).contains(&machine.memory_mib) {
+            return refuse(
+                "machine.memory_mib",
+                machine.memory_mib.to_string(),
+                "16 to 1048576 are possible",
+            );
+        }
+        if !(1..=64).contains(&machine.vcpus) {
+            return refuse(
+                "machine.vcpus",
+                machine.vcpus.to_string(),
+                "1 to 64 are possible",
+            );
+        }
+        if machine.interfaces.len() != 1 {
+            return refuse(
+                "machine.interfaces",
+                machine.interfaces.len().to_string(),
+                "exactly one is supported",
+            );
+        }
+        if !is_mac(&machine.interfaces[0].mac) {
+            return refuse(
+                "machine.interfaces[0].mac",
+                machine.interfaces[0].mac.clone(),
+                "six bytes in hexadecimal, such as 52:54:00:6b:00:01",
+            );
+        }
+        for (field, text) in [
+            ("machine.type", &machine.machine_type),
+            ("machine.cpu", &machine.cpu),
+        ] {
+            let plain = |c: char| c.is_ascii_alphanumeric() || "-_.=,+".contains(c);
+            if text.is_empty()
+                || !text.chars().all(plain)
+                || (field == "machine.type" && text.contains(','))
+            {
+                return refuse(
+                    field,
+                    text.clone(),
+                    "a name of letters, digits, - _ . = + is expected",
+                );
+            }
+        }
+        for path in [&machine.firmware, &self.preload] {
+            if path.to_string_lossy().contains(',') {
+                return refuse(
+                    "a path",
+                    path.display().to_string(),
+                    "QEMU's options cannot hold a comma here",
+                );
+            }
+        }
+        let limits = &self.limits;
+        if !(5..=10_000).contains(&limits.max_epoch_age_ms) {
+            return refuse(
+                "limits.max_epoch_age_ms",
+                limits.max_epoch_age_ms.to_string(),
+                "5 to 10000 are possible",
+            );
+        }
+        if !(65_536..=(256 << 20)).contains(&limits.hold_bytes) {
+            return refuse(
+                "limits.hold_bytes",
+                limits.hold_bytes.to_string(),
+                "65536 to 268435456 are possible",
+            );
+        }
+        if !(100..=60_000).contains(&limits.ack_timeout_ms) {
+            return refuse(
+                "limits.ack_timeout_ms",
+                limits.ack_timeout_ms.to_string(),
+                "100 to 60000 are possible",
+            );
+        }
+        Ok(())
+    }
+}
+
+fn is_mac(text: &str) -> bool {
+    let parts: Vec<&str> = text.split(':').collect();
+    parts.len() == 6
+        && parts
+            .iter()
+            .all(|p| p.len() == 2 && p.chars().all(|c| c.is_ascii_hexdigit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SAMPLE: &str = include_str!("../../test/contract/spec/engine.json");
+
+    fn parse(text: &str) -> Result<Spec, String> {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("engine.json");
+        std::fs::write(&path, text).expect("write");
+        Spec::read(&path).map_err(|error| crate::report::chain(&error))
+    }
+
+    #[test]
+    fn the_golden_specification_is_accepted() {
+        let spec = parse(SAMPLE).expect("valid");
+        assert_eq!(spec.machine.memory_mib, 256);
+        assert_eq!(spec.peer.socket_address().to_string(), "10.77.2.2:7900");
+    }
+
+    #[test]
+    fn each_bad_value_is_refused_by_name() {
+        for (from, to, expected) in [
+            ("\"version\": 1", "\"version\": 2", "version is 2"),
+            (
+                "\"memory_mib\": 256",
+                "\"memory_mib\": 3",
+                "machine.memory_mib is 3",
+            ),
+            ("\"vcpus\": 1", "\"vcpus\": 0", "machine.vcpus is 0"),
+            (
+                "52:54:00:6b:00:01",
+                "52:54:00:6b:00:zz",
+                "machine.interfaces[0].mac",
+            ),
+            ("qemu64,svm=off", "qemu64 -monitor", "machine.cpu"),
+            ("\"auto\"", "\"xen\"", "unknown variant `xen`"),
+            ("\"node\": \"n1\"", "\"nod\": \"n1\"", "unknown field `nod`"),
+            ("10.77.2.1", "host.example", "invalid IP address"),
+            ("4194304", "1", "limits.hold_bytes is 1"),
+        ] {
+            assert!(SAMPLE.contains(from), "{from}");
+            let error = parse(&SAMPLE.replace(from, to)).expect_err(to);
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_missing_file_is_named() {
+        let error = Spec::read(Path::new("/nonexistent/engine.json")).expect_err("missing");
+        assert!(crate::report::chain(&error).contains("/nonexistent/engine.json"));
+    }
+}

@@ -1,0 +1,269 @@
+//! Memory that several processes share, or that must be in place before it is needed.
+//!
+//! Guest RAM is a memfd that the engine makes and QEMU inherits: it has no name in any file system, so nobody else can
+//! open it, and the kernel frees it when the last of the two processes ends.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::ptr::NonNull;
+
+use rustix::fs::{FallocateFlags, MemfdFlags};
+use rustix::mm::{MapFlags, ProtFlags};
+
+/// An anonymous file in memory.
+#[derive(Debug)]
+pub struct MemoryFile {
+    file: OwnedFd,
+    bytes: usize,
+}
+
+impl MemoryFile {
+    /// Makes a file of `bytes` bytes, all zero, none of them allocated yet.
+    ///
+    /// # Errors
+    /// Whatever memfd_create(2) or ftruncate(2) report.
+    pub fn create(name: &str, bytes: usize) -> io::Result<Self> {
+        let file = rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC)?;
+        rustix::fs::ftruncate(&file, bytes as u64)?;
+        Ok(Self { file, bytes })
+    }
+
+    /// Allocates every byte now. Without it a full host answers a later write with SIGBUS.
+    ///
+    /// # Errors
+    /// `ENOMEM` or `ENOSPC` if the host does not have the memory.
+    pub fn reserve(&self) -> io::Result<()> {
+        rustix::fs::fallocate(&self.file, FallocateFlags::empty(), 0, self.bytes as u64)?;
+        Ok(())
+    }
+
+    /// Size in bytes as created.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The inode number by which `/proc/PID/maps` shows a mapping of this file.
+    ///
+    /// # Errors
+    /// Whatever fstat(2) reports.
+    pub fn inode(&self) -> io::Result<u64> {
+        Ok(rustix::fs::fstat(&self.file)?.st_ino)
+    }
+
+    /// Reads the file's content from its start into `into` and returns how many bytes it now holds there.
+    ///
+    /// # Errors
+    /// `FileTooLarge` if the content does not fit.
+    pub fn read_all(&self, into: &mut [u8]) -> io::Result<usize> {
+        let mut done = 0;
+        loop {
+            if done == into.len() {
+                return Err(io::Error::from(io::ErrorKind::FileTooLarge));
+            }
+            match rustix::io::pread(&self.file, &mut into[done..], done as u64) {
+                Ok(0) => return Ok(done),
+                Ok(n) => done += n,
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+impl AsFd for MemoryFile {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+/// A shared mapping of a [`MemoryFile`] that another process may write at the same time.
+///
+/// There is deliberately no way to get a `&[u8]` into it: its bytes change under our eyes. They are copied out and in.
+#[derive(Debug)]
+pub struct SharedMapping {
+    start: NonNull<u8>,
+    bytes: usize,
+}
+
+// SAFETY: the mapping belongs to the process, not to a thread; all access goes through raw copies.
+unsafe impl Send for SharedMapping {}
+
+impl SharedMapping {
+    /// Maps the whole file, readable and writable.
+    ///
+    /// # Errors
+    /// Whatever mmap(2) reports.
+    pub fn new(file: &MemoryFile) -> io::Result<Self> {
+        // SAFETY: a new mapping at an address of the kernel's choice; nothing in this process refers to it yet.
+        let start = unsafe {
+            rustix::mm::mmap(
+                std::ptr::null_mut(),
+                file.bytes,
+                ProtFlags::READ | ProtFlags::WRITE,
+                MapFlags::SHARED,
+                &file.file,
+                0,
+            )
+        }?;
+        let start = NonNull::new(start.cast::<u8>()).ok_or(io::ErrorKind::InvalidData)?;
+        Ok(Self {
+            start,
+            bytes: file.bytes,
+        })
+    }
+
+    /// Size in bytes.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Copies `into.len()` bytes from `offset`.
+    ///
+    /// # Panics
+    /// If the range lies outside the mapping.
+    pub fn copy_out(&self, offset: usize, into: &mut [u8]) {
+        self.check(offset, into.len());
+        // SAFETY: in bounds (checked), the destination is ours alone; a concurrent guest write can only tear the
+        // content, and such a page is dirty again and copied again.
+        unsafe {
+            std::ptr::copy_nonoverlapping(
+                self.start.as_ptr().add(offset),
+                into.as_mut_ptr(),
+                into.len(),
+            );
+        }
+    }
+
+    /// Copies `from` to `offset`.
+    ///
+    /// # Panics
+    /// If the range lies outside the mapping.
+    pub fn copy_in(&mut self, offset: usize, from: &[u8]) {
+        self.check(offset, from.len());
+        // SAFETY: in bounds (checked), source and destination cannot overlap: the mapping is never borrowed out.
+        unsafe {
+            std::ptr::copy_nonoverlapping(
+                from.as_ptr(),
+                self.start.as_ptr().add(offset),
+                from.len(),
+            );
+        }
+    }
+
+    /// Makes `bytes` bytes from `offset` zero.
+    ///
+    /// # Panics
+    /// If the range lies outside the mapping.
+    pub fn zero(&mut self, offset: usize, bytes: usize) {
+        self.check(offset, bytes);
+        // SAFETY: in bounds (checked).
+        unsafe {
+            std::ptr::write_bytes(self.start.as_ptr().add(offset), 0, bytes);
+        }
+    }
+
+    fn check(&self, offset: usize, bytes: usize) {
+        assert!(
+            offset
+                .checked_add(bytes)
+                .is_some_and(|end| end <= self.bytes),
+            "range {offset}+{bytes} outside a mapping of {} bytes",
+            self.bytes
+        );
+    }
+}
+
+impl Drop for SharedMapping {
+    fn drop(&mut self) {
+        // SAFETY: start and length are those of our own mmap; nothing was borrowed from it.
+        let _ = unsafe { rustix::mm::munmap(self.start.as_ptr().cast(), self.bytes) };
+    }
+}
+
+/// A private buffer whose pages are in place from the start, so that writing to it never faults.
+#[derive(Debug)]
+pub struct PrefaultedBuffer {
+    start: NonNull<u8>,
+    bytes: usize,
+}
+
+// SAFETY: exclusively owned memory, reachable only through &self and &mut self.
+unsafe impl Send for PrefaultedBuffer {}
+
+impl PrefaultedBuffer {
+    /// Allocates and touches `bytes` bytes.
+    ///
+    /// # Errors
+    /// Whatever mmap(2) reports.
+    pub fn new(bytes: usize) -> io::Result<Self> {
+        // SAFETY: a new private mapping at an address of the kernel's choice.
+        let start = unsafe {
+            rustix::mm::mmap_anonymous(
+                std::ptr::null_mut(),
+                bytes,
+                ProtFlags::READ | ProtFlags::WRITE,
+                MapFlags::PRIVATE | MapFlags::POPULATE,
+            )
+        }?;
+        let start = NonNull::new(start.cast::<u8>()).ok_or(io::ErrorKind::InvalidData)?;
+        Ok(Self { start, bytes })
+    }
+}
+
+impl std::ops::Deref for PrefaultedBuffer {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        // SAFETY: start..start+bytes is mapped, initialised (zero pages) and borrowed with self.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.bytes) }
+    }
+}
+
+impl std::ops::DerefMut for PrefaultedBuffer {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as in deref, and &mut self makes the borrow exclusive.
+        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.bytes) }
+    }
+}
+
+impl Drop for PrefaultedBuffer {
+    fn drop(&mut self) {
+        // SAFETY: start and length are those of our own mmap.
+        let _ = unsafe { rustix::mm::munmap(self.start.as_ptr().cast(), self.bytes) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_written_through_one_mapping_are_read_through_another() {
+        let file = MemoryFile::create("test", 8192).expect("memfd");
+        file.reserve().expect("reserve");
+        let mut one = SharedMapping::new(&file).expect("map");
+        let other = SharedMapping::new(&file).expect("map");
+        one.copy_in(4096, b"abc");
+        let mut read = [0; 3];
+        other.copy_out(4096, &mut read);
+        assert_eq!(&read, b"abc");
+        one.zero(4096, 3);
+        other.copy_out(4096, &mut read);
+        assert_eq!(read, [0; 3]);
+    }
+
+    #[test]
+    #[should_panic(expected = "outside a mapping")]
+    fn a_copy_beyond_the_end_is_a_programming_error() {
+        let file = MemoryFile::create("test", 4096).expect("memfd");
+        SharedMapping::new(&file)
+            .expect("map")
+            .copy_out(4095, &mut [0; 2]);
+    }
+
+    #[test]
+    fn content_larger_than_the_buffer_is_refused() {
+        let file = MemoryFile::create("test", 4096).expect("memfd");
+        assert!(file.read_all(&mut [0; 100]).is_err());
+        assert_eq!(file.read_all(&mut [0; 5000]).expect("fits"), 4096);
+    }
+}

@@ -1,0 +1,8 @@
+//! The only place with `unsafe` and ioctls: each file wraps one kernel interface in a safe type.
+
+pub mod descriptor;
+pub mod interface;
+pub mod memory;
+pub mod pagemap;
+pub mod process;
+pub mod userfault;
