@@ -1,0 +1,159 @@
+// One part after another dies under a protected guest. Whatever it is: nothing that the client saw is taken back, and
+// nothing that it was owed is lost. The stories share a lab and begin, each, with a protected guest.
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, beforeEach, expect, onTestFailed, test } from 'vitest';
+import { GUEST_ADDRESS } from '../lab/networks.js';
+import { COUNTER_PORT, Traffic } from '../lab/traffic/traffic.js';
+import { waitFor } from '../lab/wait-for.js';
+import { ProtectedGuest, RESOURCE } from './protected-guest.js';
+
+const CLEAN = { answers_lost: 0, answers_repeated: 0, garbage: [], broken: undefined };
+
+let guest: ProtectedGuest;
+let failed = false;
+beforeAll(async () => {
+  guest = await ProtectedGuest.hosts();
+  await guest.create();
+});
+afterAll(async () => {
+  await guest.lab.down({ keepLogs: failed });
+  if (failed) console.error(`the hosts' logs are in ${guest.lab.run}`);
+});
+beforeEach(async () => {
+  onTestFailed(() => {
+    failed = true;
+  });
+  await guest.protected();
+});
+
+test('without KVM the guest runs under TCG, and the status says why', async () => {
+  const { accel, accel_reason } = await guest.engine(await guest.primary());
+  if (accel === 'kvm') expect(accel_reason).toBeNull();
+  else expect(accel_reason).toMatch(/KVM/);
+});
+
+test('a pulled sync cable freezes what leaves the guest, and it goes on when the cable is back', async () => {
+  const primary = await guest.primary();
+  const secondary = guest.other(primary);
+  const traffic = await Traffic.start(guest.lab);
+  await traffic.answered(100);
+  await guest.lab.power.cut(secondary, 'sync');
+  await guest.state(primary, ['frozen']);
+  const answered = traffic.answers.list.length;
+  await sleep(2000);
+  expect(traffic.answers.list).toHaveLength(answered);
+  // A frozen guest is a healthy one: a failed monitor would throw away the only valid memory.
+  expect(await guest.primary()).toBe(primary);
+  await guest.lab.power.uncut(secondary, 'sync');
+  await traffic.answered(100);
+  await guest.protected();
+  expect(await traffic.stop()).toMatchObject(CLEAN);
+});
+
+test('the secondary engine is killed: outputs wait, then go on, and a new replica is made', async () => {
+  const primary = await guest.primary();
+  const { generation } = await guest.engine(primary);
+  const traffic = await Traffic.start(guest.lab);
+  await traffic.answered(100);
+  await guest.killEngine(guest.other(primary));
+  await traffic.answered(1000);
+  await waitFor('the next generation', async () => (await guest.engine(primary)).generation > generation, {
+    timeout_ms: 60_000,
+  });
+  expect(await guest.protected()).toBe(primary);
+  await traffic.answered(100);
+  expect(await traffic.stop()).toMatchObject(CLEAN);
+});
+
+test('the QEMU of the primary is killed: the replica goes on without fencing', async () => {
+  const primary = await guest.primary();
+  const secondary = guest.other(primary);
+  const traffic = await Traffic.start(guest.lab);
+  await traffic.answered(100);
+  await guest.killQemu(primary);
+  await guest.promotedOn(secondary);
+  await traffic.answered(100);
+  expect(await guest.protected()).toBe(secondary);
+  expect(await guest.lab.power.isOn(primary)).toBe(true);
+  expect(await traffic.stop()).toMatchObject(CLEAN);
+});
+
+test('a promoted guest can reboot, and is protected after it', async () => {
+  const { exit_code } = await guest.lab.client.exec([
+    ...['bash', '-c', `exec 3<>/dev/tcp/${GUEST_ADDRESS}/${COUNTER_PORT}; echo reboot >&3; sleep 1`],
+  ]);
+  expect(exit_code).toBe(0);
+  // A new life of the guest counts from 1.
+  const first = await waitFor(
+    'the rebooted guest',
+    async () => {
+      const ask = `exec 3<>/dev/tcp/${GUEST_ADDRESS}/${COUNTER_PORT}; echo 1 >&3; read -r -t 3 line <&3; echo "$line"`;
+      const { stdout } = await guest.lab.client.exec(['bash', '-c', ask], { timeout_ms: 5000 });
+      return stdout === '' ? undefined : stdout;
+    },
+    { timeout_ms: 60_000 },
+  );
+  expect(first).toMatch(/^1 [1-9]$/);
+  await guest.protected();
+});
+
+test('the engine of the primary is killed: its QEMU dies with it, the replica goes on', async () => {
+  const primary = await guest.primary();
+  const secondary = guest.other(primary);
+  const traffic = await Traffic.start(guest.lab);
+  await traffic.answered(100);
+  const { qemu_pid } = await guest.engine(primary);
+  await guest.killEngine(primary);
+  await guest.promotedOn(secondary);
+  expect((await guest.lab.exec(primary, ['kill', '-0', String(qemu_pid)])).exit_code).not.toBe(0);
+  await traffic.answered(100);
+  expect(await guest.protected()).toBe(secondary);
+  expect(await traffic.stop()).toMatchObject(CLEAN);
+});
+
+test('the host of the secondary loses its power: outputs wait until a new replica may be made', async () => {
+  const primary = await guest.primary();
+  const secondary = guest.other(primary);
+  const traffic = await Traffic.start(guest.lab);
+  await traffic.answered(100);
+  await guest.lab.power.crash(secondary);
+  await guest.state(primary, ['frozen', 'solo']);
+  await waitFor(`power on ${secondary}`, () => guest.lab.power.isOn(secondary), { timeout_ms: 30_000 });
+  expect(await guest.protected()).toBe(primary);
+  await traffic.answered(100);
+  expect(await traffic.stop()).toMatchObject(CLEAN);
+});
+
+test('a replica that is not complete is not promoted, and Pacemaker shows why', async () => {
+  const { lab } = guest;
+  const primary = await guest.primary();
+  const secondary = guest.other(primary);
+  await lab.power.cut(secondary, 'sync');
+  await guest.killEngine(secondary);
+  await waitFor(
+    'a secondary without a replica',
+    async () => ['empty', 'receiving'].includes((await guest.engine(secondary)).state),
+    { timeout_ms: 60_000 },
+  );
+  await lab.power.off(primary);
+  await lab.node(secondary).run(['crm_node', '-l']);
+  // No score of the agent's own would ever let Pacemaker try.
+  const score = ['crm_attribute', '--promotion', RESOURCE, '--lifetime', 'reboot', '--node', secondary];
+  await waitFor(
+    `${primary} out of the cluster`,
+    async () => {
+      const status = await lab.status(secondary);
+      return status.nodes.some((node) => node.name === primary && !node.online && !node.unclean);
+    },
+    { timeout_ms: 30_000 },
+  );
+  await lab.node(secondary).run([...score, '--update', '20000']);
+  const failure = await waitFor(
+    'the refusal in crm_mon',
+    async () => (await lab.status(secondary)).failures.find((one) => one.operation.includes('promote')),
+    { timeout_ms: 30_000 },
+  );
+  expect(failure.exit_code).not.toBe(0);
+  expect(failure.exit_reason).toMatch(/replica|runs the guest|newer guest/);
+  await lab.power.uncut(secondary, 'sync');
+});

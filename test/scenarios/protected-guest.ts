@@ -1,0 +1,97 @@
+// Where most stories begin: two hosts, and a guest that runs on one and is protected by the other.
+import { promotedNode } from '../lab/cluster-status.js';
+import { configureFencing } from '../lab/fencing.js';
+import { vmConfig, writeConfig, type VmConfigOptions } from '../lab/kemari/config.js';
+import { installKemari } from '../lab/kemari/install.js';
+import { createCommand, waitUntilPlaced } from '../lab/kemari/resource.js';
+import { resourceStatus, waitForState, waitUntilProtected, type EngineStatus } from '../lab/kemari/status.js';
+import { Lab } from '../lab/lab.js';
+import { waitFor } from '../lab/wait-for.js';
+
+export const RESOURCE = 'vm1';
+const PROTECT_TIMEOUT_MS = 90_000;
+
+export class ProtectedGuest {
+  readonly lab: Lab;
+
+  private constructor(lab: Lab) {
+    this.lab = lab;
+  }
+
+  /** A lab with Kemari installed and fencing configured, and no resource yet. */
+  static async hosts(): Promise<ProtectedGuest> {
+    const lab = await Lab.up();
+    try {
+      await Promise.all([configureFencing(lab), installKemari(lab)]);
+    } catch (error) {
+      await lab.down();
+      throw error;
+    }
+    return new ProtectedGuest(lab);
+  }
+
+  /** Creates the resource and returns when its guest is protected. */
+  async create(options: VmConfigOptions = {}): Promise<void> {
+    await writeConfig(this.lab, RESOURCE, vmConfig(this.lab, options));
+    await this.lab.node('n1').run(createCommand(RESOURCE));
+    await this.protected();
+  }
+
+  /** Waits until the guest runs on one host and is protected by the other; returns the first one's name. */
+  async protected(): Promise<string> {
+    return waitFor(
+      `${RESOURCE} to be protected`,
+      async () => {
+        const primary = await this.primary();
+        await waitUntilProtected(this.lab, primary, RESOURCE, 1000);
+        return waitUntilPlaced(this.lab, primary, RESOURCE, 1000);
+      },
+      { timeout_ms: PROTECT_TIMEOUT_MS, interval_ms: 300 },
+    );
+  }
+
+  /** The node on which the resource is promoted, as any node that is on says. */
+  async primary(): Promise<string> {
+    for (const node of this.lab.nodes) {
+      if (!(await this.lab.power.isOn(node))) continue;
+      const promoted = promotedNode(await this.lab.status(node), RESOURCE);
+      if (promoted !== undefined) return promoted;
+    }
+    throw new Error(`${RESOURCE} is not promoted anywhere`);
+  }
+
+  other(node: string): string {
+    const other = this.lab.nodes.find((name) => name !== node);
+    if (other === undefined) throw new Error('there is one node only');
+    return other;
+  }
+
+  async engine(node: string): Promise<EngineStatus> {
+    const { engine } = await resourceStatus(this.lab, node, RESOURCE);
+    if (!engine) throw new Error(`${RESOURCE} has no engine on ${node}`);
+    return engine;
+  }
+
+  state(node: string, states: readonly string[], timeout_ms = 30_000): Promise<EngineStatus> {
+    return waitForState(this.lab, node, RESOURCE, states, timeout_ms);
+  }
+
+  /** SIGKILL to the engine of a node. */
+  async killEngine(node: string): Promise<void> {
+    await this.lab.node(node).run(['bash', '-c', 'kill -KILL $(pidof kemari-engine)']);
+  }
+
+  /** SIGKILL to the QEMU of a node. */
+  async killQemu(node: string): Promise<void> {
+    await this.lab.node(node).run(['kill', '-KILL', String((await this.engine(node)).qemu_pid)]);
+  }
+
+  /** Waits until the guest is promoted on `node`. */
+  async promotedOn(node: string, timeout_ms = 60_000): Promise<void> {
+    await waitFor(
+      `${RESOURCE} to be promoted on ${node}`,
+      async () => promotedNode(await this.lab.status(node), RESOURCE) === node,
+      { timeout_ms },
+    );
+  }
+}
