@@ -10,6 +10,8 @@ export default defineConfig({
           // The lab and its stories need root, QEMU and a cluster: the project `system`.
           exclude: ['test/lab/**', 'test/scenarios/**', 'test/guest/**'],
           globalSetup: ['test/fixtures/bundle.ts'],
+          // They wait for processes more than they compute.
+          maxWorkers: 4,
           testTimeout: 60_000,
           hookTimeout: 60_000,
           retry: 0,

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { AgentError } from '../shared/error.js';
 import { limits } from '../shared/limits.js';
 import type { Environment, ResourcePaths } from '../shared/paths.js';
-import { isAlive, killAndWait } from '../shared/process-identity.js';
+import { killAndWait } from '../shared/process-identity.js';
 import { supervisorStatus, type SupervisorStatus } from '../supervise/client.js';
 import { readProcessRecord } from '../supervise/process-record.js';
 import { lockedExitCode, startSupervisor, type SupervisorChild } from '../supervise/start-supervisor.js';
@@ -36,6 +36,16 @@ export async function awaitSupervisor(
   }
 }
 
+/**
+ * A supervisor that took a connection and did not answer hangs, and holds the lock; it owns nothing that is not on disk
+ * or in the engine. One that does not listen is not touched: it may just have been born.
+ */
+export async function endHungSupervisor(paths: ResourcePaths, error: unknown): Promise<void> {
+  if (!(error instanceof AgentError) || error.code !== 'timeout') return;
+  const { supervisor } = await readProcessRecord(paths);
+  if (supervisor) await killAndWait([supervisor]);
+}
+
 /** A supervisor that answers: the one that runs, or a new one after a crash while its engine lives or lived. */
 export async function reviveSupervisor(
   paths: ResourcePaths,
@@ -45,9 +55,8 @@ export async function reviveSupervisor(
   try {
     const status = await supervisorStatus(paths.supervisor_socket, Math.min(budgetMs, limits.monitor_ms));
     if (status.phase !== 'starting') return status;
-  } catch {
-    const { supervisor } = await readProcessRecord(paths);
-    if (supervisor && isAlive(supervisor)) await killAndWait([supervisor]);
+  } catch (error) {
+    await endHungSupervisor(paths, error);
   }
   return await awaitSupervisor(paths, await startSupervisor(paths, env), budgetMs);
 }

@@ -2,15 +2,13 @@ import { withEngine } from '../engine/client.js';
 import { messageOf } from '../shared/error.js';
 import { limits } from '../shared/limits.js';
 import type { Environment, ResourcePaths } from '../shared/paths.js';
-import { isAlive, killAndWait } from '../shared/process-identity.js';
+import { isAlive } from '../shared/process-identity.js';
 import { decideMonitor, type MonitorVerdict } from '../supervise/decide-monitor.js';
 import { readProcessRecord } from '../supervise/process-record.js';
+import { endHungSupervisor } from './await-supervisor.js';
 import { startSupervisor } from '../supervise/start-supervisor.js';
 
-/**
- * Monitor without an answer from the supervisor: the engine is asked, and a new supervisor started. One that lives
- * but hangs is ended first, because it holds the lock; it owns nothing that is not on disk or in the engine.
- */
+/** Monitor without an answer from the supervisor: the engine is asked, and a new supervisor started. */
 export async function monitorAlone(
   paths: ResourcePaths,
   env: Environment,
@@ -27,7 +25,7 @@ export async function monitorAlone(
     });
   }
   const status = await withEngine(paths.engine_socket, (engine) => engine.status()).catch(() => undefined);
-  if (record.supervisor) await killAndWait([record.supervisor]);
+  await endHungSupervisor(paths, why);
   await startSupervisor(paths, env).catch(() => undefined);
   return decideMonitor({
     phase: 'running',

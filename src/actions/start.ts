@@ -4,10 +4,9 @@ import { checkRequirements, readVmConfig } from '../config/read-config.js';
 import { actionBudget } from '../pacemaker/environment.js';
 import { exitCode } from '../pacemaker/exit-codes.js';
 import { readParameters } from '../pacemaker/parameters.js';
-import { writeDurably } from '../shared/durable-file.js';
 import { AgentError, messageOf } from '../shared/error.js';
 import { libraryDir, type Environment, type ResourcePaths } from '../shared/paths.js';
-import { writeLaunch } from '../supervise/launch.js';
+import { createRunDir } from '../supervise/launch.js';
 import { startSupervisor } from '../supervise/start-supervisor.js';
 import { sweep } from '../supervise/sweep.js';
 import { awaitSupervisor, reviveSupervisor } from './await-supervisor.js';
@@ -28,18 +27,11 @@ export async function start(env: Environment): Promise<number> {
   const node = await nodeOf(env);
   const spec = translate(config, parameters.config, node, paths, libraryDir(env));
 
-  // Two starts at once meet at the supervisor's lock; what is written here is the same for both.
-  await createFolder(paths.run_dir, 0o700);
-  await createFolder(paths.log_dir, 0o755);
-  await writeDurably(paths.spec, `${JSON.stringify(spec, null, 2)}\n`, 0o600);
-  await writeLaunch(paths, {
-    version: 1,
-    resource,
-    node,
-    peer: spec.peer.node,
-    vm_uuid: config.uuid,
-    log_level: parameters.log_level,
-  });
+  // Two starts at once meet at the supervisor's lock; what is written is the same for both.
+  await createLogDir(paths.log_dir);
+  const { uuid: vm_uuid } = config;
+  const { log_level } = parameters;
+  await createRunDir(paths, { version: 1, resource, node, peer: spec.peer.node, vm_uuid, log_level }, spec);
   try {
     const child = await startSupervisor(paths, env);
     const status = await awaitSupervisor(paths, child, deadline - Date.now());
@@ -65,9 +57,9 @@ async function runsAlready(paths: ResourcePaths, env: Environment, deadline: num
   return false;
 }
 
-async function createFolder(path: string, mode: number): Promise<void> {
+async function createLogDir(path: string): Promise<void> {
   try {
-    await mkdir(path, { recursive: true, mode });
+    await mkdir(path, { recursive: true, mode: 0o755 });
   } catch (error) {
     throw new AgentError('state-unusable', `${path} cannot be created: ${messageOf(error)}`, {
       cause: error,

@@ -12,7 +12,10 @@ export interface StatusOptions {
 
 /** `kemari status`: what the supervisors of this node say. @returns 7 when nothing runs */
 export async function status({ resource, json }: StatusOptions, env: Environment): Promise<number> {
-  const resources = resource === undefined ? await readdir(runRoot(env)).catch(() => []) : [resource];
+  const resources =
+    resource === undefined
+      ? (await readdir(runRoot(env)).catch(() => [])).filter((name) => !name.startsWith('.'))
+      : [resource];
   const all: Record<string, unknown>[] = [];
   for (const name of resources.sort()) {
     try {

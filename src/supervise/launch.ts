@@ -1,8 +1,9 @@
-import { readFile } from 'node:fs/promises';
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { join, basename, dirname } from 'node:path';
 import * as v from 'valibot';
+import type { EngineSpec } from '../config/engine-spec.js';
 import { logLevels } from '../pacemaker/parameters.js';
-import { writeDurably } from '../shared/durable-file.js';
-import { AgentError, messageOf } from '../shared/error.js';
+import { AgentError, messageOf, systemCodeOf } from '../shared/error.js';
 import type { ResourcePaths } from '../shared/paths.js';
 
 /** What a supervisor needs and cannot ask: written by `start`, read by each supervisor until `stop`. */
@@ -16,8 +17,27 @@ const launchRecord = v.strictObject({
 });
 export type Launch = v.InferOutput<typeof launchRecord>;
 
-export async function writeLaunch(paths: ResourcePaths, launch: Launch): Promise<void> {
-  await writeDurably(paths.launch, `${JSON.stringify(launch)}\n`, 0o600);
+/**
+ * Makes the run folder with all that a supervisor needs in it, in one step (rename of a folder): of two starts at once
+ * one makes it, and neither ever sees a half of it.
+ * @throws AgentError state-unusable
+ */
+export async function createRunDir(paths: ResourcePaths, launch: Launch, spec: EngineSpec): Promise<void> {
+  const aside = join(dirname(paths.run_dir), `.${launch.resource}.${process.pid}`);
+  try {
+    await mkdir(dirname(aside), { recursive: true, mode: 0o755 });
+    await mkdir(aside, { mode: 0o700 });
+    await writeFile(join(aside, basename(paths.spec)), `${JSON.stringify(spec, null, 2)}\n`, { mode: 0o600 });
+    await writeFile(join(aside, basename(paths.launch)), `${JSON.stringify(launch)}\n`, { mode: 0o600 });
+    await rename(aside, paths.run_dir);
+  } catch (error) {
+    await rm(aside, { recursive: true, force: true });
+    const code = systemCodeOf(error);
+    if (code === 'ENOTEMPTY' || code === 'EEXIST') return;
+    throw new AgentError('state-unusable', `${paths.run_dir} cannot be made: ${messageOf(error)}`, {
+      cause: error,
+    });
+  }
 }
 
 /** @throws AgentError not-running: nothing was started here. */

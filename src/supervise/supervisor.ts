@@ -244,6 +244,7 @@ export class Supervisor {
         if (!isAlive(earlier.engine))
           throw new AgentError('engine-failed', 'engine and supervisor ended unexpectedly');
         this.#session = await EngineSession.attach(earlier.engine, earlier.qemu, paths, owner, log);
+        await this.#record();
       } catch (error) {
         this.#lose(toAgentError(error, 'engine-failed'));
         await killAndWait([earlier.engine, ...(earlier.qemu ? [earlier.qemu] : [])]);

@@ -1,0 +1,166 @@
+import { existsSync } from 'node:fs';
+import { expect, test } from 'vitest';
+import { Host } from '../fixtures/host.js';
+import { eventually } from '../fixtures/eventually.js';
+import { isAlive } from '../../src/shared/process-identity.js';
+
+test('a probe of a resource that was never started says not running', async () => {
+  const host = await Host.create();
+  expect(await host.run('monitor')).toMatchObject({ code: 7, reason: undefined });
+});
+
+test('a cold start, a promotion, a demotion and a stop', async () => {
+  const host = await Host.create();
+  await host.setAttribute('kemari-vm1-disk', 'n2', '0:-:none:secondary');
+  expect(await host.run('start')).toMatchObject({ code: 0, reason: undefined });
+  expect(await host.run('start')).toMatchObject({ code: 0 });
+  expect(await host.run('monitor')).toMatchObject({ code: 0 });
+  expect(await host.run('monitor', { OCF_RESKEY_CRM_meta_interval: '10000' })).toMatchObject({ code: 190 });
+  await host.awaitScore('5');
+
+  expect(await host.run('promote')).toMatchObject({ code: 0, reason: undefined });
+  expect(await host.run('promote')).toMatchObject({ code: 0 });
+  expect(await host.state()).toMatchObject({ generation: 1, owner: 'n1', role: 'primary', sync: 'solo' });
+  await host.awaitScore('10000');
+  expect(await host.run('monitor')).toMatchObject({ code: 8 });
+  expect(await host.run('monitor', { OCF_RESKEY_CRM_meta_interval: '5000' })).toMatchObject({ code: 191 });
+  await eventually(
+    'the disk word says primary',
+    async () => (await host.attribute('kemari-vm1-disk')) === '1:n1:solo:primary',
+  );
+
+  await host.direct({ status: { role: 'primary', state: 'protected', generation: 1 } });
+  await host.awaitState('protected', 1);
+  expect(await host.run('monitor', { OCF_RESKEY_CRM_meta_interval: '5000' })).toMatchObject({ code: 8 });
+
+  await host.direct({ demoted: 'handed-over' });
+  expect(await host.run('demote')).toMatchObject({ code: 0, reason: undefined });
+  expect(await host.run('demote')).toMatchObject({ code: 0 });
+  expect(await host.state()).toMatchObject({
+    generation: 1,
+    owner: 'n1',
+    role: 'secondary',
+    sync: 'outdated',
+  });
+
+  const { supervisor, engine, qemu } = await host.record();
+  expect(await host.run('stop')).toMatchObject({ code: 0, reason: undefined });
+  for (const one of [supervisor, engine, qemu]) expect(one && isAlive(one)).toBe(false);
+  expect(existsSync(host.paths.run_dir)).toBe(false);
+  expect(await host.attribute('master-vm1')).toBeUndefined();
+  expect(await host.attribute('kemari-vm1-disk')).toBeUndefined();
+  expect(await host.run('stop')).toMatchObject({ code: 0 });
+  expect(await host.run('monitor')).toMatchObject({ code: 7 });
+  expect((await host.journal()).map((line) => line.replace(/"timeout_ms":\d+/, '"timeout_ms":0'))).toEqual([
+    'start',
+    '{"command":"promote","mode":"cold","generation":1}',
+    '{"command":"demote","timeout_ms":0}',
+    '{"command":"stop"}',
+  ]);
+});
+
+test('a replica in sync is promoted hot, into a generation above the replica’s', async () => {
+  const host = await Host.create({ status: { role: 'secondary', state: 'in-sync', generation: 6 } });
+  await host.run('start');
+  await host.awaitScore('1000');
+  await host.awaitState('protected', 6);
+  expect(await host.state()).toMatchObject({ owner: 'n2', role: 'secondary' });
+  await host.direct({});
+  expect(await host.run('promote')).toMatchObject({ code: 0, reason: undefined });
+  expect(await host.journal()).toContain('{"command":"promote","mode":"hot","generation":7}');
+  expect(await host.state()).toMatchObject({ generation: 7, owner: 'n1', role: 'primary', sync: 'solo' });
+});
+
+test('an incomplete replica is refused with the reason, and the engine is not even asked', async () => {
+  const host = await Host.create({
+    status: {
+      role: 'secondary',
+      state: 'receiving',
+      generation: 2,
+      sync_progress: { percent: 43, round: 1, bytes: 1, bytes_per_second: 1 },
+    },
+  });
+  await host.run('start');
+  const before = await host.state();
+  const promoted = await host.run('promote');
+  expect(promoted.code).toBe(1);
+  expect(promoted.reason).toBe(
+    'the replica on n1 is not complete (43%): promoting it would start a broken guest',
+  );
+  expect(await host.journal()).toEqual(['start']);
+  expect(await host.state()).toEqual(before);
+  await host.awaitScore(undefined);
+});
+
+test('an engine that refuses leaves the generation on disk as it was', async () => {
+  const host = await Host.create({
+    status: { role: 'secondary', state: 'in-sync', generation: 2 },
+    refuse: { promote: { code: 'replica-incomplete', message: 'the replica of vm1 on n1 is not complete' } },
+  });
+  await host.run('start');
+  await host.awaitState('protected', 2);
+  const before = await host.state();
+  expect(await host.run('promote')).toMatchObject({
+    code: 1,
+    reason: 'the replica of vm1 on n1 is not complete',
+  });
+  expect(await host.state()).toEqual(before);
+});
+
+test('a cold start is refused while the other node runs the guest', async () => {
+  const host = await Host.create();
+  await host.setAttribute('kemari-vm1-disk', 'n2', '3:n2:protected:primary');
+  await host.run('start');
+  expect((await host.run('promote')).reason).toContain('n2 runs the guest of vm1');
+});
+
+test('a solo guest that is demoted is parked, and a stop then leaves it clean', async () => {
+  const host = await Host.create({ demoted: 'parked' });
+  await host.setAttribute('kemari-vm1-disk', 'n2', '0:-:none:secondary');
+  await host.run('start');
+  await host.run('promote');
+  expect(await host.run('demote')).toMatchObject({ code: 0 });
+  expect(await host.state()).toMatchObject({ role: 'secondary', sync: 'solo' });
+  await host.awaitScore('1000');
+  expect(await host.run('stop')).toMatchObject({ code: 0 });
+  expect(await host.state()).toMatchObject({ generation: 1, owner: 'n1', sync: 'clean' });
+});
+
+test('a replica that is stopped writes outdated before the engine says farewell', async () => {
+  const host = await Host.create({ status: { role: 'secondary', state: 'in-sync', generation: 2 } });
+  await host.run('start');
+  await host.awaitState('protected', 2);
+  expect(await host.run('stop')).toMatchObject({ code: 0 });
+  expect(await host.state()).toMatchObject({ generation: 2, owner: 'n2', sync: 'outdated' });
+  expect(await host.journal()).toEqual(['start', '{"command":"stop"}']);
+});
+
+test('a frozen primary goes solo on the other’s word, with quorum, in a new durable generation', async () => {
+  const host = await Host.create({ status: { role: 'primary', state: 'frozen', generation: 4 } });
+  await host.run('start');
+  await host.direct({
+    status: { role: 'primary', state: 'frozen', generation: 4 },
+    events: [{ event: 'peer-outdated', generation: 4 }],
+  });
+  await eventually('solo in generation 5', async () =>
+    (await host.journal()).includes('{"command":"enter-solo","generation":5}'),
+  );
+  expect(await host.state()).toMatchObject({ generation: 5, owner: 'n1', sync: 'solo' });
+});
+
+test('two promotions and a monitor at once do not disturb each other', async () => {
+  const host = await Host.create({ status: { role: 'secondary', state: 'in-sync', generation: 2 } });
+  await host.run('start');
+  await host.direct({});
+  const results = await Promise.all([host.run('promote'), host.run('promote'), host.run('monitor')]);
+  expect(results.slice(0, 2).map(({ code }) => code)).toEqual([0, 0]);
+  const promotions = (await host.journal()).filter((line) => line.includes('promote'));
+  expect(promotions).toHaveLength(1);
+});
+
+test('two starts at once start one engine', async () => {
+  const host = await Host.create();
+  const results = await Promise.all([host.run('start'), host.run('start')]);
+  expect(results.map(({ code }) => code)).toEqual([0, 0]);
+  expect(await host.journal()).toEqual(['start']);
+});

@@ -1,0 +1,54 @@
+import { existsSync } from 'node:fs';
+import { rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { Host } from '../fixtures/host.js';
+
+const inSync = { role: 'secondary', state: 'in-sync', generation: 2 };
+
+test('an engine that cannot start gives its own last words, and leaves nothing behind', async () => {
+  const host = await Host.create({ behaviour: 'dies-early' });
+  const started = await host.run('start');
+  expect(started).toMatchObject({
+    code: 5,
+    reason: 'the kernel has no userfaultfd WP_ASYNC: use Linux 6.7 or newer',
+  });
+  expect(existsSync(host.paths.run_dir)).toBe(false);
+});
+
+test('a port that is taken may be free at the next try: not a missing requirement', async () => {
+  const message = '10.77.2.1:7900 is in use by another process';
+  const host = await Host.create({ behaviour: 'dies-early', code: 'port-taken', exit: 3, message });
+  expect(await host.run('start')).toMatchObject({ code: 1, reason: message });
+});
+
+test('an engine that is never ready fails the start within its time-out and is killed', async () => {
+  const host = await Host.create({ behaviour: 'never-ready' });
+  const started = await host.run('start', { OCF_RESKEY_CRM_meta_timeout: '5000' });
+  expect(started.code).toBe(1);
+  expect(started.reason).toContain('not ready within');
+  expect(existsSync(host.paths.run_dir)).toBe(false);
+});
+
+test('an engine that speaks no protocol fails the start', async () => {
+  const host = await Host.create({ behaviour: 'garbage' });
+  const started = await host.run('start');
+  expect(started.code).toBe(1);
+  expect(started.reason).toContain('does not speak version 1');
+});
+
+test('a missing engine is a missing requirement', async () => {
+  const host = await Host.create();
+  await rm(join(host.folder, 'lib', 'kemari-engine'));
+  const started = await host.run('start');
+  expect(started.code).toBe(5);
+  expect(started.reason).toContain('kemari-engine cannot be run (ENOENT)');
+});
+
+test('cluster tools that hang hold up neither start nor monitor nor stop', async () => {
+  const host = await Host.create({ status: inSync });
+  await writeFile(join(host.folder, 'cluster', 'hangs'), '');
+  expect(await host.run('start')).toMatchObject({ code: 0 });
+  expect(await host.run('monitor')).toMatchObject({ code: 0 });
+  expect(await host.run('stop')).toMatchObject({ code: 0 });
+});

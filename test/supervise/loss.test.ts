@@ -1,0 +1,126 @@
+import { readFile, stat } from 'node:fs/promises';
+import { expect, test } from 'vitest';
+import { isAlive, type ProcessIdentity } from '../../src/shared/process-identity.js';
+import { eventually } from '../fixtures/eventually.js';
+import { Host } from '../fixtures/host.js';
+
+const inSync = { role: 'secondary', state: 'in-sync', generation: 2 };
+const protectedPrimary = { role: 'primary', state: 'protected', generation: 2 };
+function send(signal: NodeJS.Signals, ...targets: (ProcessIdentity | undefined)[]): void {
+  for (const target of targets) {
+    if (!target) throw new Error('no such process on record');
+    process.kill(target.pid, signal);
+  }
+}
+
+test('a promoted engine that is killed loses its score, and its QEMU; demote and stop succeed', async () => {
+  const host = await Host.create({ status: protectedPrimary });
+  await host.run('start');
+  await host.awaitScore('10000');
+  const { engine, qemu } = await host.record();
+  send('SIGKILL', engine);
+  await host.awaitScore(undefined);
+  await eventually('QEMU is gone', () => qemu !== undefined && !isAlive(qemu));
+  const monitored = await host.run('monitor');
+  expect(monitored.code).toBe(9);
+  expect(monitored.reason).toContain('engine ended');
+  expect(await host.run('demote')).toMatchObject({ code: 0 });
+  expect(await host.run('monitor')).toMatchObject({ code: 7 });
+  expect(await host.run('stop')).toMatchObject({ code: 0 });
+});
+
+test('a secondary engine that is killed is not running, and can be started again', async () => {
+  const host = await Host.create({ status: inSync });
+  await host.run('start');
+  await host.awaitScore('1000');
+  send('SIGKILL', (await host.record()).engine);
+  await host.awaitScore(undefined);
+  expect(await host.run('monitor')).toMatchObject({ code: 7 });
+  expect(await host.run('start')).toMatchObject({ code: 0, reason: undefined });
+  await host.awaitScore('1000');
+});
+
+test('an engine that ends by itself gives its own reason', async () => {
+  const host = await Host.create({ status: protectedPrimary });
+  await host.run('start');
+  await host.awaitScore('10000');
+  const exit = { name: 'guest-lost', code: 4, message: 'QEMU (pid 4242) was ended by signal 9' };
+  await host.direct({ status: protectedPrimary, exit });
+  await host.awaitScore(undefined);
+  expect(await host.run('monitor')).toMatchObject({ code: 9, reason: exit.message });
+});
+
+test('a supervisor that is killed is replaced by the next monitor; the engine lives on', async () => {
+  const host = await Host.create({ status: protectedPrimary });
+  await host.run('start');
+  await host.awaitScore('10000');
+  const before = await host.record();
+  send('SIGKILL', before.supervisor);
+  await eventually(
+    'the supervisor is gone',
+    () => before.supervisor !== undefined && !isAlive(before.supervisor),
+  );
+  expect(await host.run('monitor')).toMatchObject({ code: 8, reason: undefined });
+  await eventually('a new supervisor', async () => (await host.status())['phase'] === 'running');
+  const after = await host.record();
+  expect(after.supervisor?.pid).not.toBe(before.supervisor?.pid);
+  expect(after.engine).toEqual(before.engine);
+  expect(await host.journal()).toEqual(['start']);
+  // It notices the engine's end although it is not its parent.
+  send('SIGKILL', after.engine);
+  await host.awaitScore(undefined);
+  await eventually('monitor says failed', async () => (await host.run('monitor')).code === 9);
+});
+
+test('a promote after the supervisor was killed still promotes', async () => {
+  const host = await Host.create({ status: inSync });
+  await host.run('start');
+  await host.awaitState('protected', 2);
+  send('SIGKILL', (await host.record()).supervisor);
+  expect(await host.run('promote')).toMatchObject({ code: 0, reason: undefined });
+  expect(await host.run('monitor')).toMatchObject({ code: 8 });
+});
+
+test('supervisor and engine killed together: failed where the guest ran, then demote and stop succeed', async () => {
+  const host = await Host.create({ status: protectedPrimary });
+  await host.run('start');
+  await host.awaitScore('10000');
+  await eventually('the record says promoted', async () => (await host.record()).promoted);
+  const { supervisor, engine } = await host.record();
+  send('SIGKILL', supervisor, engine);
+  await eventually('both are gone', () => [supervisor, engine].every((one) => one && !isAlive(one)));
+  expect((await host.run('monitor')).code).toBe(9);
+  expect(await host.run('demote')).toMatchObject({ code: 0 });
+  expect(await host.run('monitor')).toMatchObject({ code: 7 });
+  expect(await host.run('stop')).toMatchObject({ code: 0 });
+  expect(await host.attribute('master-vm1')).toBeUndefined();
+});
+
+test('a primary whose data thread is stuck fails its monitor; demote kills it and succeeds', async () => {
+  const host = await Host.create({ status: { ...protectedPrimary, data_thread_idle_ms: 20_000 } });
+  await host.run('start');
+  const monitored = await host.run('monitor');
+  expect(monitored).toMatchObject({ code: 9, reason: "the engine's data thread has been stuck for 20 s" });
+  const { engine } = await host.record();
+  expect(await host.run('demote')).toMatchObject({ code: 0 });
+  expect(engine && isAlive(engine)).toBe(false);
+  expect(await host.run('monitor')).toMatchObject({ code: 7 });
+});
+
+test('sockets, spec and state are for root alone, and a running resource shows its status', async () => {
+  const host = await Host.create({ status: inSync });
+  await host.run('start');
+  for (const file of [host.paths.supervisor_socket, host.paths.spec, host.paths.state, host.paths.log]) {
+    expect([file, (await stat(file)).mode & 0o777]).toEqual([file, 0o600]);
+  }
+  expect((await stat(host.paths.run_dir)).mode & 0o777).toBe(0o700);
+  const shown = await host.run('status vm1 --json');
+  expect(shown.code).toBe(0);
+  expect(JSON.parse(shown.stdout)).toMatchObject({
+    resource: 'vm1',
+    phase: 'running',
+    engine: { state: 'in-sync' },
+  });
+  expect((await host.run('status')).stdout).toContain('vm1 on n1');
+  expect(await readFile(host.paths.log, 'utf8')).toContain('supervisor started');
+});
