@@ -78,7 +78,7 @@ fn send(socket: c_int, status: u8, descriptor: Option<c_int>) {
 }
 
 fn attach(message: &mut libc::msghdr, ancillary: &mut [u64; 4], descriptor: c_int) {
-    const BYTES: u32 = size_of::<c_int>() as u32;
+    const BYTES: libc::c_uint = libc::c_int::BITS / 8;
     message.msg_control = ancillary.as_mut_ptr().cast();
     // SAFETY: pure arithmetic.
     message.msg_controllen = unsafe { libc::CMSG_SPACE(BYTES) } as usize;

@@ -31,6 +31,9 @@ impl Staging {
 
     /// Copies pages of `pages` from number `from` on, at most `most` of them; returns the page after the last one
     /// copied, or `None` if there was none to copy.
+    ///
+    /// # Panics
+    /// If `most` is beyond [`STAGING_PAGES`].
     pub fn copy(
         &mut self,
         ram: &SharedMapping,

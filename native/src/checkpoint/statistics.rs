@@ -20,6 +20,9 @@ pub type Quantiles = (u64, u64, u64);
 
 impl Statistics {
     /// Empty ones.
+    ///
+    /// # Panics
+    /// Never: the bounds are constants that the histogram accepts.
     pub fn new() -> Self {
         let histogram = || Histogram::new_with_max(LARGEST, 2).expect("constant bounds are valid");
         Self {

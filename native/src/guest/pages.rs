@@ -82,7 +82,7 @@ impl PageSet {
             .find(start, false)
             .unwrap_or(self.pages)
             .min(self.pages);
-        Some(start..end.min(start + longest))
+        Some(start..end.min(start.saturating_add(longest)))
     }
 
     /// All runs in ascending order.

@@ -1,31 +1,30 @@
 //! One QEMU from its start to its end, with everything that the engine holds of it.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Write};
 use std::net::Shutdown;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::path::{Path, PathBuf};
+use std::process::Child;
+use std::time::Instant;
 
 use rustix::net::{RecvFlags, SendFlags};
 use rustix::process::{PidfdFlags, Signal};
 use serde_json::{Value, json};
 
 use crate::guest::accel::Accel;
-use crate::guest::command::{self, Descriptors};
+use crate::guest::command;
 use crate::guest::dirty::{Tracker, TrackerError};
+use crate::guest::launch;
 use crate::guest::pages::PageSet;
 use crate::guest::state_file::StateFile;
-use crate::limits::{NET_SOCKET_BYTES, PAGE_BYTES, QEMU_START_TIMEOUT, QMP_TIMEOUT};
+use crate::limits::{PAGE_BYTES, QMP_TIMEOUT};
 use crate::qmp::{GuestEvent, Qmp, QmpError};
 use crate::spec::Spec;
-use crate::sys::descriptor;
 use crate::sys::memory::{MemoryFile, SharedMapping};
-use crate::sys::process::spawn_bound;
 
 /// Why a guest could not be started or went away.
 #[derive(Debug, thiserror::Error)]
@@ -126,7 +125,7 @@ pub struct Guest {
     output: PathBuf,
 }
 
-fn call(step: &'static str) -> impl FnOnce(io::Error) -> GuestError {
+pub(super) fn call(step: &'static str) -> impl FnOnce(io::Error) -> GuestError {
     move |source| GuestError::Call { step, source }
 }
 
@@ -146,81 +145,11 @@ impl Guest {
         })?;
         let ram = SharedMapping::new(&ram_file).map_err(call("mapping guest RAM"))?;
         let state_file = StateFile::create().map_err(call("memfd_create"))?;
-        let (net, qemu_net) =
-            descriptor::datagram_pair(NET_SOCKET_BYTES).map_err(call("socketpair"))?;
-        let (qmp, qemu_qmp) = UnixStream::pair().map_err(call("socketpair"))?;
-        let (incoming, qemu_incoming) = UnixStream::pair().map_err(call("socketpair"))?;
-        let (preload, qemu_preload) = UnixStream::pair().map_err(call("socketpair"))?;
-
-        let output = spec.runtime_dir.join("qemu.log");
-        let log = File::create(&output).map_err(call("creating qemu.log in the runtime folder"))?;
-        let fds = Descriptors {
-            ram: ram_file.as_fd().as_raw_fd(),
-            net: qemu_net.as_raw_fd(),
-            qmp: qemu_qmp.as_raw_fd(),
-            incoming: qemu_incoming.as_raw_fd(),
-        };
-        let mut qemu = Command::new(&machine.qemu);
-        qemu.args(command::arguments(
-            machine,
-            &spec.resource,
-            accel,
-            fds,
-            how == Start::Incoming,
-        ))
-        .env_clear()
-        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
-        .env("LD_PRELOAD", &spec.preload)
-        .env(
-            "KEMARI_PRELOAD_SOCKET",
-            qemu_preload.as_raw_fd().to_string(),
-        )
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(log);
-        let inherit = [
-            ram_file.as_fd(),
-            state_file.as_fd(),
-            qemu_net.as_fd(),
-            qemu_qmp.as_fd(),
-            qemu_incoming.as_fd(),
-            qemu_preload.as_fd(),
-        ];
         let started = Instant::now();
-        let child = spawn_bound(qemu, &inherit).map_err(|e| GuestError::Start {
-            output: machine.qemu.display().to_string(),
-            source: e.into(),
-        })?;
-        drop((qemu_net, qemu_qmp, qemu_preload));
-        let child = Unfinished(Some(child));
-
-        let (userfault, qmp) = match take_over(&preload, qmp, started, spec) {
-            Ok(both) => both,
-            Err(GuestError::Qmp(error)) => {
-                drop(child);
-                return Err(GuestError::Start {
-                    output: last_line(&output),
-                    source: error.into(),
-                });
-            }
-            Err(error) => {
-                drop(child);
-                let said = last_line(&output);
-                // A QEMU that died of its arguments explains more than the silence of the library.
-                return Err(if said.starts_with("qemu") {
-                    GuestError::Start {
-                        output: said,
-                        source: error.into(),
-                    }
-                } else {
-                    error
-                });
-            }
-        };
-        let child = child.keep();
-        let pid = child.id();
+        let launched = launch::launch(spec, accel, how, &ram_file, &state_file)?;
+        let pid = launched.child.id();
         let pidfd = rustix::process::pidfd_open(
-            rustix::process::Pid::from_child(&child),
+            rustix::process::Pid::from_child(&launched.child),
             PidfdFlags::empty(),
         )
         .map_err(|e| GuestError::Call {
@@ -228,26 +157,25 @@ impl Guest {
             source: e.into(),
         })?;
         let state_path = state_file.path_in_qemu();
-        let incoming = (how == Start::Incoming).then(|| (incoming, format!("fd:{}", fds.incoming)));
         let mut guest = Self {
-            child,
+            child: launched.child,
             pidfd,
-            qmp,
-            net,
+            qmp: launched.qmp,
+            net: launched.net,
             ram_file,
             ram,
             state_file,
             state_path,
-            userfault: Some(userfault),
+            userfault: Some(launched.userfault),
             tracker: None,
-            incoming,
+            incoming: launched.incoming,
             accel,
             version: String::new(),
-            output,
+            output: launched.output,
         };
         guest.version = guest.query_version()?;
         guest.check_migratable()?;
-        tracing::info!(pid, accel = accel.name(), version = guest.version, start = ?how, ms = started.elapsed().as_millis() as u64, "QEMU is up");
+        tracing::info!(pid, accel = accel.name(), version = guest.version, start = ?how, elapsed = ?started.elapsed(), "QEMU is up");
         Ok(guest)
     }
 
@@ -461,48 +389,8 @@ impl Drop for Guest {
     }
 }
 
-/// A child that is killed unless it is kept.
-struct Unfinished(Option<Child>);
-
-impl Unfinished {
-    fn keep(mut self) -> Child {
-        self.0.take().expect("kept once")
-    }
-}
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        if let Some(child) = &mut self.0 {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
-}
-
-fn take_over(
-    preload: &UnixStream,
-    qmp: UnixStream,
-    started: Instant,
-    spec: &Spec,
-) -> Result<(OwnedFd, Qmp), GuestError> {
-    let left = || {
-        QEMU_START_TIMEOUT
-            .saturating_sub(started.elapsed())
-            .max(Duration::from_millis(1))
-    };
-    preload
-        .set_read_timeout(Some(left()))
-        .map_err(call("setting a time-out"))?;
-    let userfault = descriptor::receive(preload).map_err(|detail| GuestError::Preload {
-        library: spec.preload.clone(),
-        detail: detail.to_string(),
-    })?;
-    let qmp = Qmp::negotiate(qmp, left())?;
-    Ok((userfault, qmp))
-}
-
 /// What QEMU said last; its own diagnosis.
-fn last_line(path: &PathBuf) -> String {
+pub(super) fn last_line(path: &Path) -> String {
     let text = fs::read_to_string(path).unwrap_or_default();
     let line = text
         .lines()

@@ -15,7 +15,7 @@ impl StateFile {
     /// An empty one.
     ///
     /// # Errors
-    /// Whatever memfd_create(2) reports.
+    /// Whatever `memfd_create(2)` reports.
     pub fn create() -> io::Result<Self> {
         Ok(Self {
             file: MemoryFile::create("kemari-device-state", 0)?,

@@ -163,9 +163,9 @@ mod tests {
     #[test]
     fn the_guest_is_paused_before_the_hold_is_full() {
         let mut hold = Hold::new(65_536);
-        hold.push(&[0; 33_000]);
+        hold.push(&vec![0; 33_000]);
         assert!(hold.is_above_high_water() && !hold.is_full());
-        hold.push(&[0; 33_000]);
+        hold.push(&vec![0; 33_000]);
         assert!(hold.is_full());
     }
 

@@ -139,7 +139,7 @@ fn listen(listener: &TcpListener, outbox: &SyncSender<Caller>, wake: &Wake) {
                 wake.ring();
             }
             Err(error) => {
-                tracing::warn!(%address, error = report::chain(&error), "a caller did not introduce itself")
+                tracing::warn!(%address, error = report::chain(&error), "a caller did not introduce itself");
             }
         }
     }

@@ -160,8 +160,13 @@ impl Qmp {
     ) -> Result<GuestEvent, QmpError> {
         let deadline = Instant::now() + timeout;
         loop {
-            if let Some(index) = self.events.iter().position(&wanted) {
-                return Ok(self.events.remove(index).expect("position is in range"));
+            let found = self
+                .events
+                .iter()
+                .position(&wanted)
+                .and_then(|index| self.events.remove(index));
+            if let Some(event) = found {
+                return Ok(event);
             }
             let Some(line) = self.next_line(deadline)? else {
                 return Err(QmpError::Silent {

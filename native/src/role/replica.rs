@@ -103,7 +103,7 @@ impl Replica {
     }
 
     /// Applies a whole transaction: from here the replica is at its epoch.
-    pub fn apply(&mut self, ram: &mut SharedMapping, transaction: &CompleteTransaction<'_>) {
+    pub fn apply(&mut self, ram: &mut SharedMapping, transaction: CompleteTransaction<'_>) {
         for run in transaction.runs() {
             write(ram, run.first_page, run.pages, run.content);
         }

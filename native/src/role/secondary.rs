@@ -13,7 +13,7 @@ use super::{Engine, Face, Fatal, Next, Primary, check_alive, wait};
 use crate::control::messages::{GuestState, PromotionTimes, SyncProgress};
 use crate::control::{ErrorCode, Order, OrderCommand, PromoteMode, ReplyHandle, Role};
 use crate::guest::{Guest, Start};
-use crate::limits::{FAREWELL_TIMEOUT, HEARTBEAT, PACKET_MAX_BYTES, PACKETS_PER_TURN};
+use crate::limits::{FAREWELL_TIMEOUT, HEARTBEAT, PACKETS_PER_TURN};
 use crate::link::{Caller, Link, LinkError};
 use crate::release::Solo;
 use crate::report;
@@ -257,7 +257,7 @@ impl Secondary {
                     link.encoder().ack(transaction.acknowledgement());
                     link.flush(&[])?;
                     let first = !self.replica.is_complete();
-                    self.replica.apply(&mut self.guest.ram, &transaction);
+                    self.replica.apply(&mut self.guest.ram, transaction);
                     self.assembly.reset();
                     if first {
                         self.show(engine);
@@ -503,7 +503,8 @@ enum Obeyed {
 
 /// A bridge floods a secondary's TAP with frames, which nobody here wants.
 fn discard_frames(engine: &Engine) {
-    let mut frame = [0; PACKET_MAX_BYTES];
+    // What is cut off is not wanted either.
+    let mut frame = [0; 2048];
     for _ in 0..PACKETS_PER_TURN {
         if !matches!(engine.outlet.receive(&mut frame), Ok(Some(_))) {
             return;

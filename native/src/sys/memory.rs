@@ -21,7 +21,7 @@ impl MemoryFile {
     /// Makes a file of `bytes` bytes, all zero, none of them allocated yet.
     ///
     /// # Errors
-    /// Whatever memfd_create(2) or ftruncate(2) report.
+    /// Whatever `memfd_create(2)` or ftruncate(2) report.
     pub fn create(name: &str, bytes: usize) -> io::Result<Self> {
         let file = rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC)?;
         rustix::fs::ftruncate(&file, bytes as u64)?;

@@ -43,14 +43,17 @@ mod tests {
 
     #[test]
     fn a_child_has_the_descriptors_it_was_given() {
-        let (ours, theirs) = std::os::unix::net::UnixStream::pair().expect("pair");
+        let (mut ours, theirs) = io::pipe().expect("pipe");
         let mut command = Command::new("/bin/sh");
-        command.args(["-c", &format!("echo here >&{}", theirs.as_raw_fd())]);
+        command.args([
+            "-c",
+            &format!("echo here > /proc/self/fd/{}", theirs.as_raw_fd()),
+        ]);
         let mut child = spawn_bound(command, &[theirs.as_fd()]).expect("spawn");
         assert!(child.wait().expect("wait").success());
         drop(theirs);
         let mut text = String::new();
-        io::Read::read_to_string(&mut &ours, &mut text).expect("read");
+        io::Read::read_to_string(&mut ours, &mut text).expect("read");
         assert_eq!(text, "here\n");
     }
 }

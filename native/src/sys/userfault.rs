@@ -19,7 +19,7 @@ const WRITEPROTECT_MODE_WP: u64 = 1;
 
 #[repr(C)]
 struct Api {
-    api: u64,
+    version: u64,
     features: u64,
     ioctls: u64,
 }
@@ -73,7 +73,7 @@ impl Userfault {
     /// `EINVAL` if the kernel lacks one of them (Linux before 6.7).
     pub fn negotiate(descriptor: OwnedFd) -> io::Result<Self> {
         let mut api = Api {
-            api: UFFD_API,
+            version: UFFD_API,
             features: NEEDED_FEATURES,
             ioctls: 0,
         };

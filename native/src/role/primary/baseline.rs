@@ -104,7 +104,7 @@ impl Primary {
                 rounds = baseline.round,
                 left,
                 sent = baseline.sent_pages,
-                ms = baseline.since.elapsed().as_millis() as u64,
+                elapsed = ?baseline.since.elapsed(),
                 "the baseline is there"
             );
             self.baseline = None;

@@ -104,7 +104,7 @@ pub struct Primary {
     /// The guest's end has been told to the secondary.
     end_told: bool,
     demotion: Option<Demotion>,
-    packet: Box<[u8; PACKET_MAX_BYTES]>,
+    packet: Box<[u8]>,
     last_shown: Instant,
     dial_complaint: Option<String>,
 }
@@ -137,7 +137,7 @@ impl Primary {
             paused_at: None,
             end_told: false,
             demotion: None,
-            packet: Box::new([0; PACKET_MAX_BYTES]),
+            packet: vec![0; PACKET_MAX_BYTES].into_boxed_slice(),
             last_shown: Instant::now(),
             dial_complaint: None,
             guest,

@@ -19,10 +19,10 @@ impl Primary {
             match command {
                 OrderCommand::Demote { timeout_ms } => self.demote(timeout_ms, reply),
                 OrderCommand::EnterSolo { generation } => {
-                    self.enter_solo(engine, generation, reply)
+                    self.enter_solo(engine, generation, reply);
                 }
                 OrderCommand::Promote { mode, generation } => {
-                    self.unpark(engine, mode, generation, reply)?
+                    self.unpark(engine, mode, generation, reply)?;
                 }
                 OrderCommand::Stop => {
                     reply.ok(OkBody::Empty);
@@ -63,15 +63,12 @@ impl Primary {
     }
 
     fn enter_solo(&mut self, engine: &mut Engine, generation: u64, reply: ReplyHandle) {
-        let proof = match (&self.mode, self.peer_outdated) {
-            (Mode::Guarded, Some(proof)) => proof,
-            _ => {
-                let message = format!(
-                    "{} has not said that its replica of generation {} is outdated",
-                    engine.spec.peer.node, self.generation
-                );
-                return reply.error(ErrorCode::PeerNotOutdated, message);
-            }
+        let (Mode::Guarded, Some(proof)) = (&self.mode, self.peer_outdated) else {
+            let message = format!(
+                "{} has not said that its replica of generation {} is outdated",
+                engine.spec.peer.node, self.generation
+            );
+            return reply.error(ErrorCode::PeerNotOutdated, message);
         };
         match Solo::peer_outdated(proof, generation) {
             Ok(permit) => {

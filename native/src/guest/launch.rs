@@ -1,0 +1,163 @@
+//! The start of a QEMU: its sockets, its command line, and the hand-over of its userfaultfd.
+
+use std::fs::File;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::guest::accel::Accel;
+use crate::guest::command::{self, Descriptors};
+use crate::guest::process::{GuestError, Start, call, last_line};
+use crate::guest::state_file::StateFile;
+use crate::limits::{NET_SOCKET_BYTES, QEMU_START_TIMEOUT};
+use crate::qmp::Qmp;
+use crate::spec::Spec;
+use crate::sys::descriptor;
+use crate::sys::memory::MemoryFile;
+use crate::sys::process::spawn_bound;
+
+/// A QEMU that has come up, and our ends of its sockets.
+pub(super) struct Launched {
+    pub(super) child: Child,
+    pub(super) qmp: Qmp,
+    pub(super) net: OwnedFd,
+    pub(super) incoming: Option<(UnixStream, String)>,
+    pub(super) userfault: OwnedFd,
+    pub(super) output: PathBuf,
+}
+
+/// Starts QEMU on `ram` and waits until it answers.
+pub(super) fn launch(
+    spec: &Spec,
+    accel: Accel,
+    how: Start,
+    ram: &MemoryFile,
+    state: &StateFile,
+) -> Result<Launched, GuestError> {
+    let (net, qemu_net) =
+        descriptor::datagram_pair(NET_SOCKET_BYTES).map_err(call("socketpair"))?;
+    let (qmp, qemu_qmp) = UnixStream::pair().map_err(call("socketpair"))?;
+    let (incoming, qemu_incoming) = UnixStream::pair().map_err(call("socketpair"))?;
+    let (preload, qemu_preload) = UnixStream::pair().map_err(call("socketpair"))?;
+    let fds = Descriptors {
+        ram: ram.as_fd().as_raw_fd(),
+        net: qemu_net.as_raw_fd(),
+        qmp: qemu_qmp.as_raw_fd(),
+        incoming: qemu_incoming.as_raw_fd(),
+    };
+    let output = spec.runtime_dir.join("qemu.log");
+    let mut qemu = qemu_command(spec, accel, how, fds, &output)?;
+    qemu.env(
+        "KEMARI_PRELOAD_SOCKET",
+        qemu_preload.as_raw_fd().to_string(),
+    );
+    let inherit = [
+        ram.as_fd(),
+        state.as_fd(),
+        qemu_net.as_fd(),
+        qemu_qmp.as_fd(),
+        qemu_incoming.as_fd(),
+        qemu_preload.as_fd(),
+    ];
+    let child = Unfinished::spawn(qemu, &inherit, spec)?;
+    // Ours must not keep them open: the end of QEMU shows as the end of its sockets.
+    drop((qemu_net, qemu_qmp, qemu_preload));
+    let incoming = (how == Start::Incoming).then(|| (incoming, format!("fd:{}", fds.incoming)));
+    match take_over(&preload, qmp, spec) {
+        Ok((userfault, qmp)) => Ok(Launched {
+            child: child.keep(),
+            qmp,
+            net,
+            incoming,
+            userfault,
+            output,
+        }),
+        Err(error) => {
+            drop(child);
+            Err(explain(error, last_line(&output)))
+        }
+    }
+}
+
+fn qemu_command(
+    spec: &Spec,
+    accel: Accel,
+    how: Start,
+    fds: Descriptors,
+    output: &PathBuf,
+) -> Result<Command, GuestError> {
+    let log = File::create(output).map_err(call("creating qemu.log in the runtime folder"))?;
+    let incoming = how == Start::Incoming;
+    let arguments = command::arguments(&spec.machine, &spec.resource, accel, fds, incoming);
+    let mut qemu = Command::new(&spec.machine.qemu);
+    qemu.args(arguments)
+        .env_clear()
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .env("LD_PRELOAD", &spec.preload)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log);
+    Ok(qemu)
+}
+
+fn take_over(
+    preload: &UnixStream,
+    qmp: UnixStream,
+    spec: &Spec,
+) -> Result<(OwnedFd, Qmp), GuestError> {
+    let deadline = Instant::now() + QEMU_START_TIMEOUT;
+    preload
+        .set_read_timeout(Some(QEMU_START_TIMEOUT))
+        .map_err(call("setting a time-out"))?;
+    let userfault = descriptor::receive(preload).map_err(|detail| GuestError::Preload {
+        library: spec.preload.clone(),
+        detail: detail.to_string(),
+    })?;
+    let left = deadline.saturating_duration_since(Instant::now());
+    let qmp = Qmp::negotiate(qmp, left.max(Duration::from_millis(1)))?;
+    Ok((userfault, qmp))
+}
+
+/// A QEMU that died of its arguments explains more than our side of it.
+fn explain(error: GuestError, said: String) -> GuestError {
+    match error {
+        GuestError::Preload { .. } if !said.starts_with("qemu") => error,
+        GuestError::Preload { .. } | GuestError::Qmp(_) => GuestError::Start {
+            output: said,
+            source: Box::new(error),
+        },
+        other => other,
+    }
+}
+
+/// A child that is killed unless it is kept.
+struct Unfinished(Option<Child>);
+
+impl Unfinished {
+    fn spawn(
+        qemu: Command,
+        inherit: &[std::os::fd::BorrowedFd<'_>],
+        spec: &Spec,
+    ) -> Result<Self, GuestError> {
+        let child = spawn_bound(qemu, inherit).map_err(|source| GuestError::Start {
+            output: format!("cannot run {}", spec.machine.qemu.display()),
+            source: source.into(),
+        })?;
+        Ok(Self(Some(child)))
+    }
+
+    fn keep(mut self) -> Child {
+        self.0.take().expect("kept once")
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
