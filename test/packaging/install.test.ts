@@ -1,0 +1,41 @@
+import { copyFile, lstat, mkdir, mkdtemp, readlink, readdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { execa } from 'execa';
+import { expect, onTestFinished, test } from 'vitest';
+
+const script = fileURLToPath(new URL('../../packaging/install.sh', import.meta.url));
+
+async function built(files: readonly string[]): Promise<{ install: string; destdir: string }> {
+  const folder = await mkdtemp('/tmp/kemari-install-');
+  onTestFinished(() => rm(folder, { recursive: true }));
+  await mkdir(join(folder, 'packaging'));
+  await mkdir(join(folder, 'dist'));
+  await copyFile(script, join(folder, 'packaging', 'install.sh'));
+  for (const file of files) await writeFile(join(folder, 'dist', file), '#!/bin/sh\n');
+  return { install: join(folder, 'packaging', 'install.sh'), destdir: join(folder, 'root') };
+}
+
+test('installing twice is installing once, and uninstalling leaves nothing', async () => {
+  const { install, destdir } = await built(['kemari', 'kemari-engine', 'libkemari_preload.so']);
+  for (let time = 0; time < 2; time += 1) await execa('bash', [install, '--destdir', destdir]);
+  expect((await readdir(join(destdir, 'usr/lib/kemari'))).sort()).toEqual([
+    'kemari',
+    'kemari-engine',
+    'libkemari_preload.so',
+  ]);
+  expect((await lstat(join(destdir, 'usr/lib/kemari/kemari'))).mode & 0o777).toBe(0o755);
+  for (const link of ['usr/sbin/kemari', 'usr/lib/ocf/resource.d/kemari/vm']) {
+    expect(await readlink(join(destdir, link))).toBe('/usr/lib/kemari/kemari');
+  }
+  for (let time = 0; time < 2; time += 1) await execa('bash', [install, '--uninstall', '--destdir', destdir]);
+  const { stdout } = await execa('find', [destdir, '-not', '-type', 'd']);
+  expect(stdout).toBe('');
+});
+
+test('what was not built is named', async () => {
+  const { install, destdir } = await built(['kemari']);
+  const result = await execa('bash', [install, '--destdir', destdir], { reject: false });
+  expect(result.exitCode).toBe(1);
+  expect(result.stderr).toBe("dist/kemari-engine does not exist: run 'npm run build' first");
+});
