@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Every static check of both languages and of the shell scripts. Runs all of them, then says which failed.
 set -uo pipefail
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/../.." || exit 1
 
 failed=()
 check() {
@@ -24,7 +24,8 @@ shell_scripts() {
       esac
     done
 }
-shell_check() { shell_scripts | xargs -0 -r shellcheck; }
+# -x: follow the files that a script sources.
+shell_check() { shell_scripts | xargs -0 -r shellcheck -x; }
 
 check eslint npx --no-install eslint .
 check prettier npx --no-install prettier --check --log-level warn .

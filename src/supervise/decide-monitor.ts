@@ -18,8 +18,8 @@ export interface MonitorVerdict {
   readonly code: ExitCode;
   /**
    * For a recurring monitor: the same, or its degraded form. Pacemaker 2.1 takes 190 for 0 and 191 for 8 in scheduler
-   * and controller alike, but lists them with the failed actions; a probe (ocf-tester, cleanup, reprobe) asks what
-   * runs here, and right after start an empty replica is as it should be, so it gets the plain code.
+   * and controller alike (pcmk__effective_rc), but lists them with the failed actions; a probe (cleanup, reprobe, a
+   * call by hand) asks only what runs here, so it gets the plain code.
    */
   readonly recurring: ExitCode;
   readonly reason: string | undefined;
@@ -78,6 +78,7 @@ export function decideMonitor({ phase, engine, was_promoted, failure }: MonitorE
       };
     }
     case 'empty':
-      return { code: exitCode.ok, recurring: exitCode.degraded, reason: 'there is no replica yet' };
+      // Right after start this is as it should be, and ocf-tester's own recurring monitor takes nothing but 0 for it.
+      return plain(exitCode.ok, 'there is no replica yet');
   }
 }

@@ -206,7 +206,7 @@ describe('decideMonitor', () => {
     ['handed-over', 0, 0],
     ['parked', 0, 0],
     ['receiving', 0, 190],
-    ['empty', 0, 190],
+    ['empty', 0, 0],
   ])('%s is %d, and %d to a recurring monitor', (state, code, recurring) => {
     const { role } = engines.find((one) => one.state === state) ?? { role: 'primary' };
     const verdict = decideMonitor({
