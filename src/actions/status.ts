@@ -61,7 +61,7 @@ function describe(one: Fields): string {
     if (peer)
       rows.push([
         'peer',
-        `${show(peer['node'])}, ${peer['connected'] === true ? 'connected' : 'not connected'}`,
+        `${show(peer['node'] ?? 'the other node')}, ${peer['connected'] === true ? 'connected' : 'not connected'}`,
       ]);
     rows.push(['checkpoints', show(engine['checkpoints'])]);
     if (pause) rows.push(['pause', `p50 ${show(pause['p50'])} us, p99 ${show(pause['p99'])} us`]);

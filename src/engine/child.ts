@@ -22,12 +22,16 @@ export interface EngineChild {
  * pipe to it would kill the engine at its next log line. Hence its own session, and a file for its output.
  * @throws AgentError missing-requirement
  */
-export async function startEngine(executable: string, paths: ResourcePaths): Promise<EngineChild> {
+export async function startEngine(
+  executable: string,
+  paths: ResourcePaths,
+  logLevel: string,
+): Promise<EngineChild> {
   await rm(paths.engine_socket, { force: true });
   const log = openSync(paths.engine_log, 'a', 0o600);
   try {
     const offset = fstatSync(log).size;
-    const child = execa(executable, ['--spec', paths.spec], {
+    const child = execa(executable, ['--spec', paths.spec, '--log-level', logLevel], {
       detached: true,
       cleanup: false,
       reject: false,

@@ -32,7 +32,7 @@ export const engineStatus = v.object({
   guest: v.string(),
   generation: count,
   epoch: count,
-  peer: v.object({ connected: v.boolean(), node: v.string(), engine_id: v.nullable(v.string()) }),
+  peer: v.object({ connected: v.boolean(), node: v.nullable(v.string()), engine_id: v.nullable(v.string()) }),
   accel: v.string(),
   accel_reason: v.nullable(v.string()),
   tracker: v.nullable(v.string()),

@@ -58,7 +58,7 @@ export class EngineSession {
     log: Logger,
     onStarted: (engine: ProcessIdentity) => Promise<void>,
   ): Promise<EngineSession> {
-    const child = await startEngine(executable, paths);
+    const child = await startEngine(executable, paths, log.level);
     const session = new EngineSession(child.identity, child.log_offset, paths, owner, log);
     await onStarted(child.identity);
     log.info({ engine_pid: child.identity.pid }, 'engine started');
