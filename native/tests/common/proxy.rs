@@ -1,0 +1,410 @@
+//! Stands between the engines, understands their frames, and spoils them when it is told to.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use super::{PATIENCE, eventually};
+
+/// Kinds of frames that it looks at (`native/src/wire/frame.rs`).
+const SYNC_BEGIN: u16 = 4;
+const BEGIN: u16 = 6;
+const COMMIT: u16 = 10;
+const ACK: u16 = 12;
+const HANDOVER: u16 = 13;
+const HANDOVER_ACK: u16 = 14;
+const HEADER_BYTES: usize = 64;
+
+/// What can happen to one frame of a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// One bit of it is flipped; the number says which.
+    Flip(usize),
+    /// The connection breaks within it; the number says where.
+    Truncate(usize),
+    /// The connection breaks before it.
+    Cut,
+    /// It comes twice.
+    Repeat,
+    /// It never comes.
+    Lose,
+    /// The commit of the transaction before comes first.
+    Old,
+    /// It comes after the next one.
+    Swap,
+}
+
+/// Where it happens.
+#[derive(Debug, Clone, Copy)]
+struct Trap {
+    /// Whole transactions to let pass before.
+    transactions: usize,
+    /// Frames of the transaction to let pass before; its commit is the last that can be hit.
+    frames: usize,
+    fault: Fault,
+}
+
+#[derive(Default)]
+struct State {
+    over: bool,
+    /// New connections are hung up on.
+    closed: bool,
+    withhold_acks: bool,
+    withhold_handover_ack: bool,
+    bytes_per_second: Option<usize>,
+    trap: Option<Trap>,
+    /// The epoch whose first frame waits at the trap.
+    trapped: Option<u64>,
+    release: bool,
+    spoiled: usize,
+    last_ack: u64,
+    withheld: usize,
+    baselines: usize,
+    offered: bool,
+    connections: Vec<TcpStream>,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("the proxy's state")
+    }
+}
+
+/// A proxy in front of one engine.
+pub struct Proxy {
+    shared: Arc<Shared>,
+    doorkeeper: Option<JoinHandle<()>>,
+}
+
+impl Proxy {
+    /// In front of node 1 or 2.
+    pub fn before(node: u8) -> Self {
+        let listener =
+            TcpListener::bind(format!("10.77.2.1{node}:7900")).expect("the proxy's port");
+        listener.set_nonblocking(true).expect("nonblocking");
+        let shared = Arc::new(Shared {
+            state: Mutex::default(),
+            changed: Condvar::new(),
+        });
+        let doorkeeper = thread::spawn({
+            let shared = Arc::clone(&shared);
+            move || keep_door(&listener, &format!("10.77.2.{node}:7900"), &shared)
+        });
+        Self {
+            shared,
+            doorkeeper: Some(doorkeeper),
+        }
+    }
+
+    /// Breaks all connections and lets none through until [`Proxy::heal`].
+    pub fn cut(&self) {
+        let mut state = self.shared.lock();
+        state.closed = true;
+        sever(&mut state);
+    }
+
+    /// Lets no new connection through.
+    pub fn close_door(&self) {
+        self.shared.lock().closed = true;
+    }
+
+    /// From here on everything passes.
+    pub fn heal(&self) {
+        let mut state = self.shared.lock();
+        (
+            state.closed,
+            state.withhold_acks,
+            state.withhold_handover_ack,
+        ) = (false, false, false);
+        (state.bytes_per_second, state.trap, state.release) = (None, None, true);
+        // A connection that has lost an answer is of no more use.
+        if state.withheld > 0 {
+            sever(&mut state);
+            state.withheld = 0;
+        }
+        self.shared.changed.notify_all();
+    }
+
+    /// From here on no ack is delivered, while data still is; new connections are not let through. Returns the last
+    /// epoch whose ack has been delivered.
+    pub fn withhold_acks(&self) -> u64 {
+        let mut state = self.shared.lock();
+        (state.withhold_acks, state.closed) = (true, true);
+        state.last_ack
+    }
+
+    /// As [`Proxy::withhold_acks`], but connections are let through.
+    pub fn swallow_acks(&self) {
+        self.shared.lock().withhold_acks = true;
+    }
+
+    /// Acks that were not delivered since the last heal.
+    pub fn withheld(&self) -> usize {
+        self.shared.lock().withheld
+    }
+
+    /// The secondary's answer to the offer of the guest is not delivered.
+    pub fn withhold_handover_ack(&self) {
+        self.shared.lock().withhold_handover_ack = true;
+    }
+
+    /// Whether the guest has been offered to the secondary.
+    pub fn offered(&self) -> bool {
+        self.shared.lock().offered
+    }
+
+    /// Limits the rate of data.
+    pub fn pace(&self, bytes_per_second: usize) {
+        self.shared.lock().bytes_per_second = Some(bytes_per_second);
+    }
+
+    /// Baselines that have begun.
+    pub fn baselines(&self) -> usize {
+        self.shared.lock().baselines
+    }
+
+    /// Lays a trap: after some whole transactions and some frames of the next one, `fault` happens.
+    pub fn lay(&self, transactions: usize, frames: usize, fault: Fault) {
+        let mut state = self.shared.lock();
+        state.trap = Some(Trap {
+            transactions,
+            frames,
+            fault,
+        });
+        (state.trapped, state.release) = (None, false);
+    }
+
+    /// Waits until the transaction that will be hit is about to begin, and says which epoch it is. Nothing of it has been
+    /// delivered; nothing more is, until [`Proxy::spring`].
+    pub fn wait_trapped(&self) -> u64 {
+        eventually("a transaction reaches the trap", || {
+            self.shared.lock().trapped
+        })
+    }
+
+    /// Lets the fault happen; no new connection is let through after it.
+    pub fn spring(&self) {
+        let before = {
+            let mut state = self.shared.lock();
+            (state.closed, state.release) = (true, true);
+            self.shared.changed.notify_all();
+            state.spoiled
+        };
+        eventually("the fault happens", || {
+            (self.shared.lock().spoiled > before).then_some(())
+        });
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        if let Ok(mut state) = self.shared.state.lock() {
+            (state.over, state.release) = (true, true);
+            sever(&mut state);
+        }
+        self.shared.changed.notify_all();
+        if let Some(doorkeeper) = self.doorkeeper.take() {
+            let _ = doorkeeper.join();
+        }
+    }
+}
+
+fn sever(state: &mut State) {
+    for connection in state.connections.drain(..) {
+        let _ = connection.shutdown(Shutdown::Both);
+    }
+}
+
+fn keep_door(listener: &TcpListener, upstream: &str, shared: &Arc<Shared>) {
+    while !shared.lock().over {
+        let Ok((primary, _)) = listener.accept() else {
+            thread::sleep(Duration::from_millis(5));
+            continue;
+        };
+        let Ok(secondary) = TcpStream::connect(upstream) else {
+            continue;
+        };
+        let mut state = shared.lock();
+        if state.closed || state.over {
+            continue;
+        }
+        for stream in [&primary, &secondary] {
+            stream.set_nonblocking(false).expect("blocking");
+            stream.set_nodelay(true).expect("nodelay");
+            state.connections.push(stream.try_clone().expect("clone"));
+        }
+        drop(state);
+        for is_data in [true, false] {
+            let (primary, secondary) = (
+                primary.try_clone().expect("clone"),
+                secondary.try_clone().expect("clone"),
+            );
+            let shared = Arc::clone(shared);
+            thread::spawn(move || {
+                let _ = if is_data {
+                    carry_data(&primary, &secondary, &shared)
+                } else {
+                    carry_answers(&secondary, &primary, &shared)
+                };
+                let _ = primary.shutdown(Shutdown::Both);
+                let _ = secondary.shutdown(Shutdown::Both);
+            });
+        }
+    }
+}
+
+struct Frame {
+    bytes: Vec<u8>,
+    kind: u16,
+    epoch: u64,
+}
+
+impl Frame {
+    fn read(mut from: &TcpStream) -> io::Result<Self> {
+        let mut bytes = vec![0; HEADER_BYTES];
+        from.read_exact(&mut bytes)?;
+        let number = |at: usize, length: usize| {
+            let mut wide = [0; 8];
+            wide[..length].copy_from_slice(&bytes[at..at + length]);
+            u64::from_le_bytes(wide)
+        };
+        let (kind, length, epoch) = (number(6, 2), number(12, 4), number(24, 8));
+        bytes.resize(HEADER_BYTES + length as usize, 0);
+        from.read_exact(&mut bytes[HEADER_BYTES..])?;
+        Ok(Self {
+            bytes,
+            kind: kind as u16,
+            epoch,
+        })
+    }
+}
+
+/// From the primary to the secondary.
+fn carry_data(primary: &TcpStream, mut secondary: &TcpStream, shared: &Shared) -> io::Result<()> {
+    // Frames that may still pass before the fault happens.
+    let mut doom: Option<(usize, Fault)> = None;
+    let mut last_commit: Option<Vec<u8>> = None;
+    loop {
+        let frame = Frame::read(primary)?;
+        if frame.kind == SYNC_BEGIN {
+            shared.lock().baselines += 1;
+        }
+        if frame.kind == BEGIN {
+            doom = wait_at_trap(shared, frame.epoch);
+        }
+        match &mut doom {
+            Some((frames, _)) if *frames > 0 && frame.kind != COMMIT => *frames -= 1,
+            Some((_, fault)) => {
+                let fault = *fault;
+                doom = None;
+                let outcome = spoil(fault, &frame, primary, secondary, last_commit.as_deref());
+                shared.lock().spoiled += 1;
+                outcome?;
+                continue;
+            }
+            None => {}
+        }
+        secondary.write_all(&frame.bytes)?;
+        match frame.kind {
+            COMMIT => last_commit = Some(frame.bytes.clone()),
+            HANDOVER => shared.lock().offered = true,
+            _ => {}
+        }
+        let pace = shared.lock().bytes_per_second;
+        if let Some(pace) = pace {
+            thread::sleep(Duration::from_secs_f64(
+                frame.bytes.len() as f64 / pace as f64,
+            ));
+        }
+    }
+}
+
+/// What is to happen to the transaction that begins, once the test has had its look at the secondary.
+fn wait_at_trap(shared: &Shared, epoch: u64) -> Option<(usize, Fault)> {
+    let mut state = shared.lock();
+    match &mut state.trap {
+        None => return None,
+        Some(trap) if trap.transactions > 0 => {
+            trap.transactions -= 1;
+            return None;
+        }
+        Some(_) => {}
+    }
+    let trap = state.trap.take()?;
+    state.trapped = Some(epoch);
+    let (_state, timeout) = shared
+        .changed
+        .wait_timeout_while(state, PATIENCE, |state| !state.release)
+        .expect("the proxy's state");
+    assert!(!timeout.timed_out(), "the trap was never sprung");
+    Some((trap.frames, trap.fault))
+}
+
+fn spoil(
+    fault: Fault,
+    frame: &Frame,
+    primary: &TcpStream,
+    mut secondary: &TcpStream,
+    last_commit: Option<&[u8]>,
+) -> io::Result<()> {
+    let broken = || Err(io::Error::from(io::ErrorKind::BrokenPipe));
+    let bytes = &frame.bytes;
+    match fault {
+        Fault::Flip(bit) => {
+            let mut spoiled = bytes.clone();
+            let bit = bit % (bytes.len() * 8);
+            spoiled[bit / 8] ^= 1 << (bit % 8);
+            secondary.write_all(&spoiled)
+        }
+        Fault::Truncate(length) => {
+            secondary.write_all(&bytes[..length % bytes.len()])?;
+            broken()
+        }
+        Fault::Cut => broken(),
+        Fault::Repeat => {
+            secondary.write_all(bytes)?;
+            secondary.write_all(bytes)
+        }
+        Fault::Lose => Ok(()),
+        Fault::Old => {
+            secondary.write_all(last_commit.unwrap_or(bytes))?;
+            secondary.write_all(bytes)
+        }
+        Fault::Swap => {
+            let next = Frame::read(primary)?;
+            secondary.write_all(&next.bytes)?;
+            secondary.write_all(bytes)
+        }
+    }
+}
+
+/// From the secondary to the primary.
+fn carry_answers(
+    secondary: &TcpStream,
+    mut primary: &TcpStream,
+    shared: &Shared,
+) -> io::Result<()> {
+    let mut is_mute = false;
+    loop {
+        let frame = Frame::read(secondary)?;
+        // Held while the frame is written, so that nothing slips through once a test has said stop.
+        let mut state = shared.lock();
+        is_mute |= (frame.kind == ACK && state.withhold_acks)
+            || (frame.kind == HANDOVER_ACK && state.withhold_handover_ack);
+        if is_mute {
+            state.withheld += 1;
+            continue;
+        }
+        primary.write_all(&frame.bytes)?;
+        if frame.kind == ACK {
+            state.last_ack = frame.epoch;
+        }
+    }
+}

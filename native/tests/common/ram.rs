@@ -1,0 +1,56 @@
+//! The guest's RAM as an engine holds it, read from outside.
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+
+use super::engine::Engine;
+
+const PAGE_BYTES: usize = 4096;
+
+/// A copy of the guest's RAM.
+pub struct Ram(Vec<u8>);
+
+impl Ram {
+    /// Reads the memory file that the engine shares with its QEMU.
+    pub fn of(engine: &Engine) -> Self {
+        let folder = format!("/proc/{}/fd", engine.pid());
+        let mut found: Vec<_> = fs::read_dir(&folder)
+            .expect("descriptors")
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|path| {
+                fs::read_link(path)
+                    .is_ok_and(|target| target.to_string_lossy().starts_with("/memfd:kemari-ram"))
+            })
+            .collect();
+        assert_eq!(found.len(), 1, "one guest, one memory file: {found:?}");
+        let file = File::open(found.remove(0)).expect("open guest RAM");
+        let bytes = file.metadata().expect("size").len();
+        let mut content = vec![0; usize::try_from(bytes).expect("fits")];
+        file.read_exact_at(&mut content, 0).expect("read guest RAM");
+        Self(content)
+    }
+
+    /// Fails if a page differs, naming the first ones.
+    pub fn must_equal(&self, other: &Self, what: &str) {
+        assert_eq!(self.0.len(), other.0.len(), "{what}");
+        let pages = self.0.chunks(PAGE_BYTES).zip(other.0.chunks(PAGE_BYTES));
+        let different: Vec<usize> = pages
+            .enumerate()
+            .filter(|(_, (one, two))| one != two)
+            .map(|(number, _)| number)
+            .collect();
+        assert!(
+            different.is_empty(),
+            "{what}: {} of {} pages differ, first {:?}",
+            different.len(),
+            self.0.len() / PAGE_BYTES,
+            &different[..different.len().min(8)]
+        );
+    }
+
+    /// Pages that are not all zero.
+    pub fn used_pages(&self) -> usize {
+        let is_used = |page: &&[u8]| page.iter().any(|&byte| byte != 0);
+        self.0.chunks(PAGE_BYTES).filter(is_used).count()
+    }
+}
