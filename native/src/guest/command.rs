@@ -43,7 +43,7 @@ pub fn arguments(
     add(
         "-machine",
         format!(
-            "{},memory-backend=ram,pflash0=firmware",
+            "{},memory-backend=ram,pflash0=firmware,vmport=off",
             machine.machine_type
         )
         .into(),
@@ -82,9 +82,15 @@ pub fn arguments(
             "-netdev",
             format!("dgram,id=net0,local.type=fd,local.str={}", fds.net).into(),
         );
+        // The modern interface saves 45 kB for 1,024 possible queues, field by field: two thirds of the time that
+        // the guest is paused for. The legacy one has the same drivers and saves 1 kB.
         add(
             "-device",
-            format!("virtio-net-pci,netdev=net0,romfile=,mac={}", interface.mac).into(),
+            format!(
+                "virtio-net-pci,netdev=net0,romfile=,disable-modern=on,disable-legacy=off,mac={}",
+                interface.mac
+            )
+            .into(),
         );
     }
     add(

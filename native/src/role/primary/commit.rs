@@ -89,6 +89,8 @@ impl Primary {
         };
         let stopped_at = Instant::now();
         self.guest.stop_and_save()?;
+        // Powered off just before it was stopped: then this is its last checkpoint.
+        self.take_events(engine);
         self.drain_outputs(engine)?;
         self.hold.seal(awaited.epoch);
         std::mem::swap(&mut self.captured, &mut self.owed);

@@ -132,6 +132,10 @@ impl Primary {
     /// Nobody can take the guest: it stays here, stopped, and can be promoted again.
     fn park(&mut self, engine: &mut Engine) -> Result<(), Fatal> {
         self.guest.pause()?;
+        self.take_events(engine);
+        if matches!(self.mode, Mode::Ended) {
+            return Ok(());
+        }
         self.drain_outputs(engine)?;
         self.halt = Some(Halt::Demoted);
         self.mode = Mode::Parked;

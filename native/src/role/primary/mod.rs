@@ -171,8 +171,9 @@ impl Primary {
             }
             check_alive(&mut self.guest, death)?;
             if !from_qmp.is_empty() {
-                self.take_events(engine)?;
+                self.pump_events(engine)?;
             }
+            self.take_events(engine);
             if !orders.is_empty() {
                 engine.wake.hush();
                 if let Some(next) = self.obey(engine)? {
@@ -242,8 +243,8 @@ impl Primary {
         deadline
     }
 
-    /// QEMU's own news.
-    fn take_events(&mut self, engine: &mut Engine) -> Result<(), Fatal> {
+    /// Reads QEMU's own news.
+    fn pump_events(&mut self, engine: &mut Engine) -> Result<(), Fatal> {
         let resumed = self
             .guest
             .qmp
@@ -252,6 +253,12 @@ impl Primary {
         if resumed && let Some(paused_at) = self.paused_at.take() {
             engine.statistics.record_pause(paused_at.elapsed());
         }
+        Ok(())
+    }
+
+    /// Acts on the news read so far, also those that came with the answer to a command: a guest that has powered itself
+    /// off must not be told to run on, QEMU refuses that.
+    fn take_events(&mut self, engine: &Engine) {
         while let Some(event) = self.guest.qmp.next_event() {
             match event {
                 GuestEvent::PoweredOff => self.guest_ended(engine),
@@ -259,7 +266,6 @@ impl Primary {
                 GuestEvent::Loaded | GuestEvent::LoadFailed => {}
             }
         }
-        Ok(())
     }
 
     /// The guest powered itself off: that ends its generation. A replica must not bring it back to life.
