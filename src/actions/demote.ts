@@ -1,10 +1,10 @@
 import { actionBudget } from '../pacemaker/environment.js';
 import { exitCode } from '../pacemaker/exit-codes.js';
-import { limits } from '../shared/limits.js';
 import { AgentError } from '../shared/error.js';
+import { limits } from '../shared/limits.js';
 import type { Environment } from '../shared/paths.js';
 import { askSupervisor } from '../supervise/client.js';
-import { reviveSupervisor } from './await-supervisor.js';
+import { endHungSupervisor, reviveSupervisor } from './await-supervisor.js';
 import { contextOf, wasStarted } from './context.js';
 
 /** A guest that is dead is demoted: saying so is what lets Pacemaker promote the other node at once. */
@@ -14,7 +14,12 @@ export async function demote(env: Environment): Promise<number> {
     throw new AgentError('not-running', `${resource} does not run on this node`);
   }
   const deadline = Date.now() + actionBudget(env);
-  await reviveSupervisor(paths, env, deadline - Date.now());
+  try {
+    await askSupervisor(paths.supervisor_socket, { command: 'ping' }, limits.ping_ms);
+  } catch (error) {
+    await endHungSupervisor(paths, error);
+    await reviveSupervisor(paths, env, deadline - Date.now());
+  }
   const left = deadline - Date.now();
   const engineBudget = Math.max(Math.floor(left - limits.action_margin_ms), 1);
   await askSupervisor(paths.supervisor_socket, { command: 'demote', timeout_ms: engineBudget }, left);

@@ -11,6 +11,8 @@ export const limits = {
 
   /** A status from a socket of this host. Its owner answers from memory: later means that it hangs. */
   status_ms: 5_000,
+  /** A sign of life from the supervisor. */
+  ping_ms: 2_000,
   /** Between two looks at a socket or a process that is about to change. */
   poll_ms: 25,
   /** From the engine's start to its control socket: QEMU's start and the allocation of the guest's RAM. */

@@ -14,7 +14,7 @@ export interface SupervisorStatus {
 }
 
 type Command =
-  | { readonly command: 'status' | 'promote' | 'stop' }
+  | { readonly command: 'ping' | 'status' | 'promote' | 'stop' }
   | { readonly command: 'demote'; readonly timeout_ms: number };
 
 function isObject(value: unknown): value is Message {

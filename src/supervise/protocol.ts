@@ -5,6 +5,8 @@ const timeout = v.pipe(v.number(), v.integer(), v.minValue(1));
 const envelope = { v: v.literal(1), id: v.pipe(v.number(), v.integer()) };
 
 export const supervisorRequest = v.variant('command', [
+  /** Answered without a look at the engine: tells a supervisor that hangs from an engine that does. */
+  v.strictObject({ ...envelope, command: v.literal('ping') }),
   v.strictObject({ ...envelope, command: v.literal('status') }),
   v.strictObject({ ...envelope, command: v.literal('promote') }),
   v.strictObject({ ...envelope, command: v.literal('demote'), timeout_ms: timeout }),

@@ -69,6 +69,8 @@ function converse(socket: Socket, supervisor: Supervisor, log: Logger, onStopped
 
 async function perform(supervisor: Supervisor, request: SupervisorRequest): Promise<Record<string, unknown>> {
   switch (request.command) {
+    case 'ping':
+      return {};
     case 'status':
       return await supervisor.status();
     case 'promote':

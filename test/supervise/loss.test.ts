@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 import { expect, test } from 'vitest';
 import { isAlive, type ProcessIdentity } from '../../src/shared/process-identity.js';
@@ -123,4 +124,39 @@ test('sockets, spec and state are for root alone, and a running resource shows i
   });
   expect((await host.run('status')).stdout).toContain('vm1 on n1');
   expect(await readFile(host.paths.log, 'utf8')).toContain('supervisor started');
+});
+
+test('demote of a primary whose engine is a stopped process kills it and succeeds', async () => {
+  const host = await Host.create({ status: protectedPrimary });
+  await host.run('start');
+  await host.awaitScore('10000');
+  await eventually('QEMU is on record', async () => (await host.record()).qemu !== undefined);
+  const { engine, qemu } = await host.record();
+  send('SIGSTOP', engine, qemu);
+  expect(await host.run('demote')).toMatchObject({ code: 0, reason: undefined });
+  for (const one of [engine, qemu]) expect(one && isAlive(one)).toBe(false);
+  await host.awaitScore(undefined);
+});
+
+test('a demote that waits is given up for a stop', async () => {
+  const host = await Host.create({ behaviour: 'walks', mute: 'demote', status: protectedPrimary });
+  await host.run('start');
+  const demoting = host.run('demote');
+  await eventually('the engine was told to demote', async () =>
+    (await host.journal()).some((line) => line.includes('demote')),
+  );
+  expect(await host.run('stop')).toMatchObject({ code: 0 });
+  expect((await demoting).code).not.toBe(0);
+  expect(existsSync(host.paths.run_dir)).toBe(false);
+});
+
+test('a supervisor that hangs is replaced by the next monitor', async () => {
+  const host = await Host.create({ status: protectedPrimary });
+  await host.run('start');
+  await host.awaitScore('10000');
+  const { supervisor } = await host.record();
+  send('SIGSTOP', supervisor);
+  expect(await host.run('monitor', { OCF_RESKEY_CRM_meta_timeout: '6000' })).toMatchObject({ code: 8 });
+  await eventually('a new supervisor', async () => (await host.status())['phase'] === 'running');
+  expect(supervisor && isAlive(supervisor)).toBe(false);
 });
