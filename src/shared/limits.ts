@@ -37,6 +37,8 @@ export const limits = {
   cluster_tool_ms: 2_000,
   /** Between two looks of the supervisor at everything. */
   tick_ms: 1_000,
+  /** Between two looks at whether the node attributes are still there. */
+  verify_ms: 30_000,
   /** An action's time-out when Pacemaker did not give one. */
   action_ms: 60_000,
   /** What an action keeps of its time-out to clean up and to answer before Pacemaker kills it. */

@@ -3,6 +3,7 @@ import { messageOf } from '../shared/error.js';
 import { limits } from '../shared/limits.js';
 
 export interface AttributeWriter {
+  read(): Promise<string | undefined>;
   set(value: string): Promise<void>;
   remove(): Promise<void>;
 }
@@ -31,6 +32,18 @@ export class AttributeKeeper {
   want(value: string | null): void {
     this.#wanted = value;
     if (this.#written !== value) this.#work ??= this.#bring();
+  }
+
+  /**
+   * Attributes vanish behind our back: attrd forgets a node's when its membership ends, also when the resource went on
+   * (maintenance, a restart of Pacemaker). So it is read now and then, and written again if it is not as wanted.
+   */
+  async verify(): Promise<void> {
+    if (this.#work) return;
+    const found = (await this.#writer.read()) ?? null;
+    if (found === this.#wanted) return;
+    this.#written = undefined;
+    this.want(this.#wanted);
   }
 
   /** Waits until the attribute is as wanted, but no longer than the time. */

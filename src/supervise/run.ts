@@ -1,6 +1,6 @@
 import { basename, join } from 'node:path';
 import { pino } from 'pino';
-import { deleteAttribute, setAttribute, setPrivateAttribute } from '../pacemaker/tools.js';
+import { deleteAttribute, queryAttribute, setAttribute, setPrivateAttribute } from '../pacemaker/tools.js';
 import { messageOf } from '../shared/error.js';
 import { limits } from '../shared/limits.js';
 import { libraryDir, pathsOf, type Environment } from '../shared/paths.js';
@@ -21,18 +21,24 @@ export async function supervise(runDir: string, env: Environment): Promise<numbe
   );
   const keeper = (name: string, set: typeof setAttribute) =>
     new AttributeKeeper(
-      { set: (value) => set(name, launch.node, value), remove: () => deleteAttribute(name, launch.node) },
+      {
+        read: () => queryAttribute(name, launch.node),
+        set: (value) => set(name, launch.node, value),
+        remove: () => deleteAttribute(name, launch.node),
+      },
       (message) => {
         log.warn({ attribute: name }, message);
       },
     );
+  const score = keeper(scoreAttribute(launch.resource), setAttribute);
+  const disk = keeper(diskAttribute(launch.resource), setPrivateAttribute);
   const supervisor = new Supervisor({
     launch,
     paths,
     engine_executable: join(libraryDir(env), 'kemari-engine'),
     store: new DurableStore(paths),
-    score: keeper(scoreAttribute(launch.resource), setAttribute),
-    disk: keeper(diskAttribute(launch.resource), setPrivateAttribute),
+    score,
+    disk,
     log,
   });
   process.on('unhandledRejection', (error) => {
@@ -49,8 +55,13 @@ export async function supervise(runDir: string, env: Environment): Promise<numbe
   const ticker = setInterval(() => {
     supervisor.tick();
   }, limits.tick_ms);
+  const verifier = setInterval(() => {
+    void score.verify();
+    void disk.verify();
+  }, limits.verify_ms);
   await stopped;
   clearInterval(ticker);
+  clearInterval(verifier);
   // The answer to `stop` is on its way.
   await new Promise((resolve) => setTimeout(resolve, limits.poll_ms));
   return 0;
