@@ -8,6 +8,7 @@ import { AttributeKeeper } from './attribute-keeper.js';
 import { diskAttribute, scoreAttribute } from './disk-word.js';
 import { DurableStore } from './durable-state.js';
 import { readLaunch } from './launch.js';
+import { Ledger } from './ledger.js';
 import { serve } from './server.js';
 import { Supervisor } from './supervisor.js';
 
@@ -36,7 +37,7 @@ export async function supervise(runDir: string, env: Environment): Promise<numbe
     launch,
     paths,
     engine_executable: join(libraryDir(env), 'kemari-engine'),
-    store: new DurableStore(paths),
+    ledger: new Ledger(paths, launch, new DurableStore(paths), log),
     score,
     disk,
     log,

@@ -1,29 +1,29 @@
 import type { Logger } from 'pino';
-import { EngineRefusal } from '../engine/client.js';
 import type { EngineEvent, EngineStatus } from '../engine/messages.js';
 import { hasQuorum, queryAttribute } from '../pacemaker/tools.js';
 import { AgentError, messageOf, toAgentError } from '../shared/error.js';
 import { limits } from '../shared/limits.js';
 import type { ResourcePaths } from '../shared/paths.js';
-import { identify, isAlive, killAndWait } from '../shared/process-identity.js';
+import { isAlive, killAndWait, type ProcessIdentity } from '../shared/process-identity.js';
 import type { AttributeKeeper } from './attribute-keeper.js';
 import { decideMonitor, type MonitorVerdict, type Phase } from './decide-monitor.js';
 import { decidePromotion } from './decide-promotion.js';
 import { decideScore } from './decide-score.js';
 import { maySolo } from './decide-solo.js';
 import { diskAttribute, formatDiskWord, parseDiskWord, type DiskWord } from './disk-word.js';
-import { initialState, sameState, type DurableState, type DurableStore } from './durable-state.js';
-import { durableAfter, durableAtStop } from './durable-transition.js';
+import { durableAtStop } from './durable-transition.js';
 import { EngineSession } from './engine-session.js';
 import type { Launch } from './launch.js';
+import type { Ledger } from './ledger.js';
 import { Mailbox } from './mailbox.js';
-import { readProcessRecord, writeProcessRecord } from './process-record.js';
+import { readProcessRecord } from './process-record.js';
+import { survivorError } from './survivor-error.js';
 
 export interface SupervisorParts {
   readonly launch: Launch;
   readonly paths: ResourcePaths;
   readonly engine_executable: string;
-  readonly store: DurableStore;
+  readonly ledger: Ledger;
   readonly score: AttributeKeeper;
   readonly disk: AttributeKeeper;
   readonly log: Logger;
@@ -42,12 +42,12 @@ export class Supervisor {
   #phase: Phase = 'starting';
   #failure: AgentError | undefined;
   #session: EngineSession | undefined;
-  #durable: DurableState | undefined;
   #engine: EngineStatus | undefined;
   #peerDisk: DiskWord | undefined;
   #peerOutdatedGeneration: number | undefined;
   #wasPromoted = false;
-  #recorded = '';
+  /** Of a lost engine and its QEMU: those that SIGKILL did not end. */
+  #survivors: readonly ProcessIdentity[] = [];
 
   constructor(parts: SupervisorParts) {
     this.#parts = parts;
@@ -94,7 +94,7 @@ export class Supervisor {
       monitor: { code: verdict.code, recurring: verdict.recurring, reason: verdict.reason ?? null },
       failure: this.#failure ? { code: this.#failure.code, message: this.#failure.message } : null,
       promotion_score: this.#parts.score.wanted,
-      durable: this.#durable ?? null,
+      durable: this.#parts.ledger.durable ?? null,
       peer_disk: this.#peerDisk ?? null,
       engine: engine ?? null,
     };
@@ -104,35 +104,22 @@ export class Supervisor {
     return this.#mailbox.run(async () => {
       const session = this.#running();
       const engine = await this.#observe(session);
-      const before = await this.#saveAfter(engine);
-      const { launch, log } = this.#parts;
+      const { launch, ledger, log } = this.#parts;
+      const durable = await ledger.saveAfter(engine);
       if (engine.state === 'empty') await this.#askPeerDisk();
       const decision = decidePromotion({
         resource: launch.resource,
         me: launch.node,
         peer: launch.peer,
         engine,
-        durable: before,
+        durable,
         peer_disk: this.#peerDisk,
       });
       if (decision.kind === 'already') return;
       if (decision.kind === 'refuse') throw new AgentError('refused', decision.reason);
       const { kind: mode, generation } = decision;
-      // Durable before the engine is told: a generation that was used must never be given out again.
-      await this.#save({
-        ...before,
-        generation,
-        owner: launch.node,
-        role: 'primary',
-        sync: 'solo',
-      });
       log.info({ mode, generation }, 'promoting');
-      try {
-        await session.promote(mode, generation);
-      } catch (error) {
-        if (error instanceof EngineRefusal && error.nothing_changed) await this.#save(before);
-        throw error;
-      }
+      await ledger.beginGeneration(generation, () => session.promote(mode, generation));
       this.#wasPromoted = true;
       // Pacemaker waits for the answer, and the guest runs: score and record follow on their own.
       this.#refreshSoon();
@@ -144,8 +131,7 @@ export class Supervisor {
       const session = this.#session;
       if (this.#phase !== 'running' || !session) {
         // The guest is dead: that is demoted. Monitor says not running from here on.
-        this.#wasPromoted = false;
-        await this.#record();
+        await this.#endGuest();
         return;
       }
       const engine = await this.#observe(session).catch((error: unknown) => messageOf(error));
@@ -157,18 +143,16 @@ export class Supervisor {
             `${why}: it was killed so that ${this.#parts.launch.peer} can go on`,
           ),
         );
-        this.#wasPromoted = false;
-        await this.#cleanUpLost(session);
+        await this.#endGuest();
         return;
       }
       if (engine.role === 'secondary') return;
       // A primary that ended or runs solo is the newest there is; only a handover makes it outdated.
-      await this.#saveAfter(engine);
+      await this.#parts.ledger.saveAfter(engine);
       if (engine.state !== 'ended') {
         const outcome = await session.demote(timeoutMs);
         this.#parts.log.info({ outcome }, 'demoted');
-        await this.#save({
-          ...this.#known(),
+        await this.#parts.ledger.save({
           role: 'secondary',
           sync: outcome === 'parked' ? 'solo' : 'outdated',
         });
@@ -203,8 +187,9 @@ export class Supervisor {
       farewell = false;
       return this.#engine;
     });
-    if (this.#durable) {
-      await this.#save(durableAtStop(this.#durable, engine)).catch((error: unknown) => {
+    const { durable } = this.#parts.ledger;
+    if (durable) {
+      await this.#parts.ledger.save(durableAtStop(durable, engine)).catch((error: unknown) => {
         // The farewell would say "outdated" without a disk that holds it: no farewell then.
         this.#parts.log.error(messageOf(error));
         farewell = false;
@@ -225,7 +210,7 @@ export class Supervisor {
   }
 
   async #boot(): Promise<void> {
-    const { paths, launch, store, log, engine_executable: executable } = this.#parts;
+    const { paths, ledger, log, engine_executable: executable } = this.#parts;
     const earlier = await readProcessRecord(paths);
     this.#wasPromoted = earlier.promoted;
     const owner = {
@@ -234,12 +219,12 @@ export class Supervisor {
       },
       onLost: (reason: AgentError) => {
         this.#lose(reason);
-        void this.#mailbox.run(() => this.#cleanUpLost(this.#session));
+        void this.#mailbox.run(() => this.#cleanUpLost());
       },
     };
     if (earlier.engine) {
       // `start` leaves no record behind: there is one because an earlier supervisor crashed.
-      this.#durable = await this.#loadBeside();
+      await ledger.openBeside();
       try {
         if (!isAlive(earlier.engine))
           throw new AgentError('engine-failed', 'engine and supervisor ended unexpectedly');
@@ -247,32 +232,19 @@ export class Supervisor {
         await this.#record();
       } catch (error) {
         this.#lose(toAgentError(error, 'engine-failed'));
-        await killAndWait([earlier.engine, ...(earlier.qemu ? [earlier.qemu] : [])]);
+        this.#survivors = await killAndWait([earlier.engine, ...(earlier.qemu ? [earlier.qemu] : [])]);
         await this.#record();
         throw error;
       }
     } else {
       await this.#record();
-      this.#durable = await store.open(launch.vm_uuid);
+      await ledger.open();
       this.#session = await EngineSession.start(executable, paths, owner, log, async (engine) => {
-        await this.#record(engine);
+        await ledger.record(engine, undefined, false);
       });
     }
     this.#phase = 'running';
     await this.#refresh();
-  }
-
-  /** A state.json that broke while the engine runs is made again from what the engine says; the guest goes on. */
-  async #loadBeside(): Promise<DurableState> {
-    const { store, launch, log } = this.#parts;
-    try {
-      const found = await store.load();
-      if (found?.vm_uuid === launch.vm_uuid) return found;
-      log.error('state.json has vanished or changed its VM under a running resource');
-    } catch (error) {
-      log.error(messageOf(error));
-    }
-    return initialState(launch.vm_uuid);
   }
 
   #onEvent(event: EngineEvent): void {
@@ -295,7 +267,7 @@ export class Supervisor {
     if (this.#phase !== 'running' || !session) return;
     const engine = await this.#observe(session);
     try {
-      await this.#saveAfter(engine);
+      await this.#parts.ledger.saveAfter(engine);
     } finally {
       // A full disk must not leave the cluster with a score that no longer holds.
       if (engine.state === 'empty') await this.#askPeerDisk();
@@ -309,25 +281,10 @@ export class Supervisor {
     const evidence = { engine, peer_outdated_generation: this.#peerOutdatedGeneration };
     if (!maySolo({ ...evidence, quorate: true }) || !maySolo({ ...evidence, quorate: await hasQuorum() }))
       return;
-    const before = this.#known();
-    const generation = Math.max(engine.generation, before.generation) + 1;
-    await this.#save({
-      ...before,
-      generation,
-      owner: this.#parts.launch.node,
-      role: 'primary',
-      sync: 'solo',
-    });
-    try {
-      await session.enterSolo(generation);
-      this.#parts.log.warn(
-        { generation },
-        `${this.#parts.launch.peer} is outdated: going on without a replica`,
-      );
-    } catch (error) {
-      if (error instanceof EngineRefusal && error.nothing_changed) await this.#save(before);
-      throw error;
-    }
+    const { ledger, launch, log } = this.#parts;
+    const generation = Math.max(engine.generation, ledger.known().generation) + 1;
+    await ledger.beginGeneration(generation, () => session.enterSolo(generation));
+    log.warn({ generation }, `${launch.peer} is outdated: going on without a replica`);
   }
 
   async #observe(session: EngineSession): Promise<EngineStatus> {
@@ -339,7 +296,7 @@ export class Supervisor {
 
   #publish(): void {
     const { launch, score, disk } = this.#parts;
-    const durable = this.#durable;
+    const { durable } = this.#parts.ledger;
     if (!durable) return;
     const alive = this.#phase === 'running' ? this.#engine : undefined;
     const wanted = decideScore({ me: launch.node, engine: alive, durable, peer_disk: this.#peerDisk });
@@ -350,23 +307,6 @@ export class Supervisor {
   async #askPeerDisk(): Promise<void> {
     const { launch } = this.#parts;
     this.#peerDisk = parseDiskWord(await queryAttribute(diskAttribute(launch.resource), launch.peer));
-  }
-
-  async #saveAfter(engine: EngineStatus): Promise<DurableState> {
-    const { launch } = this.#parts;
-    return await this.#save(durableAfter(this.#known(), engine, launch.node, launch.peer));
-  }
-
-  async #save(next: DurableState): Promise<DurableState> {
-    if (!this.#durable || !sameState(this.#durable, next))
-      this.#durable = await this.#parts.store.write(next);
-    return this.#durable;
-  }
-
-  #known(): DurableState {
-    if (!this.#durable)
-      throw new AgentError('state-unusable', 'state.json has vanished under a running resource');
-    return this.#durable;
   }
 
   #running(): EngineSession {
@@ -389,9 +329,20 @@ export class Supervisor {
     this.#parts.log.error({ code: reason.code }, `the engine is lost: ${reason.message}`);
   }
 
-  async #cleanUpLost(session: EngineSession | undefined): Promise<void> {
-    const survivors = await session?.kill();
-    if (survivors && survivors.length > 0) this.#parts.log.error({ survivors }, 'processes outlived SIGKILL');
+  async #cleanUpLost(): Promise<void> {
+    const session = this.#session;
+    if (session) this.#survivors = await session.kill();
+    if (this.#survivors.length > 0)
+      this.#parts.log.error({ survivors: this.#survivors }, 'processes outlived SIGKILL');
+    await this.#record();
+  }
+
+  /** For a demote: Pacemaker promotes the other node on its success, so the guest here must be gone, not only ordered to. */
+  async #endGuest(): Promise<void> {
+    if (this.#survivors.length > 0) this.#survivors = await killAndWait(this.#survivors);
+    await this.#cleanUpLost();
+    if (this.#survivors.length > 0) throw survivorError(this.#parts.launch.resource, this.#survivors);
+    this.#wasPromoted = false;
     await this.#record();
   }
 
@@ -404,21 +355,8 @@ export class Supervisor {
     });
   }
 
-  /** Whom `stop` must kill if nothing answers any more. */
-  async #record(starting?: EngineSession['engine']): Promise<void> {
-    const supervisor = identify(process.pid);
-    const engine = starting ?? this.#session?.engine;
-    const qemu = this.#session?.qemu;
-    const record = {
-      ...(supervisor ? { supervisor } : {}),
-      ...(engine ? { engine } : {}),
-      ...(qemu ? { qemu } : {}),
-      promoted: this.#wasPromoted,
-    };
-    const text = JSON.stringify(record);
-    if (text === this.#recorded) return;
-    await writeProcessRecord(this.#parts.paths, record);
-    this.#recorded = text;
+  async #record(): Promise<void> {
+    await this.#parts.ledger.record(this.#session?.engine, this.#session?.qemu, this.#wasPromoted);
   }
 }
 

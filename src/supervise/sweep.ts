@@ -1,10 +1,10 @@
 import { rm } from 'node:fs/promises';
 import { deleteAttribute } from '../pacemaker/tools.js';
-import { AgentError } from '../shared/error.js';
 import type { ResourcePaths } from '../shared/paths.js';
 import { isAlive, killAndWait, type ProcessIdentity } from '../shared/process-identity.js';
 import { diskAttribute, scoreAttribute } from './disk-word.js';
 import { childrenOf, findProcesses, readProcessRecord } from './process-record.js';
+import { survivorError } from './survivor-error.js';
 
 /** Everybody who belongs to the resource on this node: as recorded, as found by arguments, and the engine's children. */
 export async function allProcesses(paths: ResourcePaths): Promise<readonly ProcessIdentity[]> {
@@ -24,13 +24,7 @@ export async function allProcesses(paths: ResourcePaths): Promise<readonly Proce
  */
 export async function sweep(paths: ResourcePaths, node: string | undefined): Promise<void> {
   const survivors = await killAndWait(await allProcesses(paths));
-  if (survivors.length > 0) {
-    const pids = survivors.map(({ pid }) => pid).join(', ');
-    throw new AgentError(
-      'survivor',
-      `processes ${pids} of ${paths.resource} outlived SIGKILL (blocked in the kernel?): the node must be fenced`,
-    );
-  }
+  if (survivors.length > 0) throw survivorError(paths.resource, survivors);
   await rm(paths.run_dir, { recursive: true, force: true });
   if (node !== undefined) {
     // The score is gone with the node if attrd cannot be reached; a stop must not fail for it.
