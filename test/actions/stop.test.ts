@@ -2,19 +2,13 @@ import { existsSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { isAlive, type ProcessIdentity } from '../../src/shared/process-identity.js';
+import { isAlive } from '../../src/shared/process-identity.js';
 import { eventually } from '../fixtures/eventually.js';
 import { Host } from '../fixtures/host.js';
+import { send } from '../fixtures/send.js';
 
 const inSync = { role: 'secondary', state: 'in-sync', generation: 2 };
 const protectedPrimary = { role: 'primary', state: 'protected', generation: 2 };
-function send(signal: NodeJS.Signals, ...targets: (ProcessIdentity | undefined)[]): void {
-  for (const target of targets) {
-    if (!target) throw new Error('no such process on record');
-    process.kill(target.pid, signal);
-  }
-}
-
 test('stop ends everything although supervisor, engine and QEMU are stopped processes', async () => {
   const host = await Host.create({ status: inSync });
   await host.run('start');

@@ -1,19 +1,13 @@
 import { existsSync } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 import { expect, test } from 'vitest';
-import { isAlive, type ProcessIdentity } from '../../src/shared/process-identity.js';
+import { isAlive } from '../../src/shared/process-identity.js';
 import { eventually } from '../fixtures/eventually.js';
 import { Host } from '../fixtures/host.js';
+import { send } from '../fixtures/send.js';
 
 const inSync = { role: 'secondary', state: 'in-sync', generation: 2 };
 const protectedPrimary = { role: 'primary', state: 'protected', generation: 2 };
-function send(signal: NodeJS.Signals, ...targets: (ProcessIdentity | undefined)[]): void {
-  for (const target of targets) {
-    if (!target) throw new Error('no such process on record');
-    process.kill(target.pid, signal);
-  }
-}
-
 test('a promoted engine that is killed loses its score, and its QEMU; demote and stop succeed', async () => {
   const host = await Host.create({ status: protectedPrimary });
   await host.run('start');
