@@ -29,8 +29,8 @@ impl Staging {
         })
     }
 
-    /// Copies pages of `pages` from number `from` on, at most `most` of them; returns the page after the last one
-    /// copied, or `None` if there was none to copy.
+    /// Copies pages of `pages` from number `from` on, at most `most` of them, to the start of the area; returns the page
+    /// after the last one copied, or `None` if there was none to copy.
     ///
     /// # Panics
     /// If `most` is beyond [`STAGING_PAGES`].
@@ -41,14 +41,29 @@ impl Staging {
         from: usize,
         most: usize,
     ) -> Option<usize> {
-        debug_assert!(most <= STAGING_PAGES);
+        self.copy_behind(0, ram, pages, from, most)
+    }
+
+    /// The same, behind the first `kept` pages of the area, which stay.
+    ///
+    /// # Panics
+    /// If `kept + most` is beyond [`STAGING_PAGES`].
+    pub fn copy_behind(
+        &mut self,
+        kept: usize,
+        ram: &SharedMapping,
+        pages: &PageSet,
+        from: usize,
+        most: usize,
+    ) -> Option<usize> {
+        debug_assert!(kept + most <= STAGING_PAGES);
         self.runs.clear();
         let (mut next, mut copied, mut last) = (from, 0, None);
         while copied < most {
             let Some(run) = pages.next_run(next, most - copied) else {
                 break;
             };
-            let offset = copied * PAGE_BYTES;
+            let offset = (kept + copied) * PAGE_BYTES;
             let bytes = run.len() * PAGE_BYTES;
             ram.copy_out(
                 run.start * PAGE_BYTES,

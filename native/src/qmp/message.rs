@@ -1,5 +1,7 @@
 //! One line from QEMU, parsed into a type.
 
+use std::time::Duration;
+
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -10,6 +12,8 @@ pub enum GuestEvent {
     PoweredOff,
     /// The machine was reset; it runs on by itself.
     Reset,
+    /// The vCPUs run again since this time of the host's clock (since 1970).
+    Resumed(Duration),
     /// The incoming device state has been loaded.
     Loaded,
     /// The incoming device state could not be loaded.
@@ -43,7 +47,14 @@ struct Raw {
     event: Option<String>,
     #[serde(default)]
     data: Value,
+    timestamp: Option<Timestamp>,
     id: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct Timestamp {
+    seconds: u64,
+    microseconds: u64,
 }
 
 #[derive(Deserialize)]
@@ -74,17 +85,23 @@ impl Line {
             Raw {
                 event: Some(name),
                 data,
+                timestamp,
                 ..
-            } => event(&name, &data).map_or(Self::Other, Self::Event),
+            } => event(&name, &data, timestamp.as_ref()).map_or(Self::Other, Self::Event),
             _ => Self::Other,
         })
     }
 }
 
-fn event(name: &str, data: &Value) -> Option<GuestEvent> {
+fn event(name: &str, data: &Value, timestamp: Option<&Timestamp>) -> Option<GuestEvent> {
     match (name, data["status"].as_str()) {
         // Not when QEMU is being ended from outside: that guest is to be continued elsewhere.
         ("SHUTDOWN", _) if data["guest"] == Value::Bool(true) => Some(GuestEvent::PoweredOff),
+        ("RESUME", _) => timestamp.map(|at| {
+            GuestEvent::Resumed(
+                Duration::from_secs(at.seconds) + Duration::from_micros(at.microseconds),
+            )
+        }),
         ("RESET", _) => Some(GuestEvent::Reset),
         ("MIGRATION", Some("completed")) => Some(GuestEvent::Loaded),
         ("MIGRATION", Some("failed")) => Some(GuestEvent::LoadFailed),
@@ -108,7 +125,7 @@ mod tests {
             parse(r#"{"id":8,"error":{"class":"GenericError","desc":"no"}}"#),
             Line::Error { id: Some(8), .. }
         ));
-        let shutdown = r#"{"timestamp":{},"event":"SHUTDOWN","data":{"guest":true,"reason":"guest-shutdown"}}"#;
+        let shutdown = r#"{"timestamp":{"seconds":1,"microseconds":2},"event":"SHUTDOWN","data":{"guest":true,"reason":"guest-shutdown"}}"#;
         assert!(matches!(
             parse(shutdown),
             Line::Event(GuestEvent::PoweredOff)

@@ -19,7 +19,7 @@ mod packets;
 
 use std::collections::BTreeMap;
 use std::os::fd::AsFd;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use rustix::event::PollFlags;
 use uuid::Uuid;
@@ -86,6 +86,8 @@ pub struct Primary {
     owed: PageSet,
     /// Pages of the checkpoint on its way; owed again if it fails.
     captured: PageSet,
+    /// Pages written while QEMU saved its devices; of use within one capture only.
+    late: PageSet,
     link: Option<Link>,
     /// The engine that holds, or is about to hold, our replica.
     replica_holder: Option<Uuid>,
@@ -99,8 +101,8 @@ pub struct Primary {
     halt: Option<Halt>,
     /// The secondary has acknowledged the state in which the guest was stopped for good.
     last_acked: bool,
-    /// When the vCPUs were stopped for the checkpoint whose `cont` has not been answered yet.
-    paused_at: Option<Instant>,
+    /// When we asked for the stop of the checkpoint whose end QEMU has not told yet, by the host's clock as QEMU's events.
+    paused_at: Option<SystemTime>,
     /// The guest's end has been told to the secondary.
     end_told: bool,
     demotion: Option<Demotion>,
@@ -125,6 +127,7 @@ impl Primary {
             staging: Staging::new().map_err(Fatal::Staging)?,
             owed: PageSet::new(pages),
             captured: PageSet::new(pages),
+            late: PageSet::new(pages),
             link: None,
             replica_holder: None,
             peer_outdated: None,
@@ -171,7 +174,7 @@ impl Primary {
             }
             check_alive(&mut self.guest, death)?;
             if !from_qmp.is_empty() {
-                self.pump_events(engine)?;
+                self.pump_events()?;
             }
             self.take_events(engine);
             if !orders.is_empty() {
@@ -244,27 +247,36 @@ impl Primary {
     }
 
     /// Reads QEMU's own news.
-    fn pump_events(&mut self, engine: &mut Engine) -> Result<(), Fatal> {
-        let resumed = self
-            .guest
+    fn pump_events(&mut self) -> Result<(), Fatal> {
+        self.guest
             .qmp
             .pump()
             .map_err(crate::guest::GuestError::from)?;
-        if resumed && let Some(paused_at) = self.paused_at.take() {
-            engine.statistics.record_pause(paused_at.elapsed());
-        }
         Ok(())
     }
 
     /// Acts on the news read so far, also those that came with the answer to a command: a guest that has powered itself
     /// off must not be told to run on, QEMU refuses that.
-    fn take_events(&mut self, engine: &Engine) {
+    fn take_events(&mut self, engine: &mut Engine) {
         while let Some(event) = self.guest.qmp.next_event() {
             match event {
                 GuestEvent::PoweredOff => self.guest_ended(engine),
+                GuestEvent::Resumed(at) => self.note_pause(engine, at),
                 GuestEvent::Reset => tracing::info!("the guest was reset"),
                 GuestEvent::Loaded | GuestEvent::LoadFailed => {}
             }
+        }
+    }
+
+    /// The guest runs again: QEMU says since when, which is before we come to read it.
+    fn note_pause(&mut self, engine: &mut Engine, resumed_at: Duration) {
+        let Some(paused_at) = self.paused_at.take() else {
+            return;
+        };
+        // A host whose clock is set back just now gives no measure.
+        let pause = (SystemTime::UNIX_EPOCH + resumed_at).duration_since(paused_at);
+        if let Ok(pause) = pause {
+            engine.statistics.record_pause(pause);
         }
     }
 
