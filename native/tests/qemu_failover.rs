@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::client::{Traffic, connect, tell};
+use common::client::{Flood, Traffic, connect, tell};
 use common::engine::{Engine, spec, wait_gone};
 use common::in_guest_lab;
 use serde_json::json;
@@ -35,7 +35,7 @@ fn the_connection_survives_a_failover_and_a_switchover_and_the_guest_may_reboot_
         // A planned switchover, back.
         let demoted = second.order(json!({"command": "demote", "timeout_ms": 60_000}));
         assert_eq!(demoted.expect("demote")["demoted"], "handed-over");
-        assert_eq!(first.status()["state"], "handed-over");
+        first.wait_state("handed-over");
         first.promote("hot", 3).expect("promote");
         traffic.flows(50);
         let status = first.wait_state("protected");
@@ -58,7 +58,7 @@ fn the_connection_survives_a_failover_and_a_switchover_and_the_guest_may_reboot_
         traffic.finish();
 
         // It powers itself off, while it is busy: that is its end and not a crash.
-        let busy: Vec<Traffic> = (0..3).map(|_| Traffic::start()).collect();
+        let busy: Vec<Flood> = (0..3).map(|_| Flood::start()).collect();
         std::io::Write::write_all(&mut connect(7000), b"poweroff\n").expect("send");
         let ended = first.wait_event("guest-ended");
         assert_eq!(ended["generation"], 3);

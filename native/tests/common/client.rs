@@ -11,6 +11,8 @@ use super::{GUEST, PATIENCE, eventually};
 
 /// Lines that are under way at the same time, so that a lost or repeated one shifts the answers.
 const AHEAD: u64 = 4;
+/// Bytes that a flood sends at once.
+const FLOOD_BYTES: u64 = 8192;
 
 /// A connection to a port of the guest, once the guest answers.
 pub fn connect(port: u16) -> TcpStream {
@@ -160,7 +162,10 @@ pub fn tell(line: &str, expect_answer: bool) -> String {
 /// A connection to the echo service that is kept full in both directions; every byte must come back.
 pub struct Flood {
     stream: TcpStream,
+    sent: Arc<AtomicU64>,
     echoed: Arc<AtomicU64>,
+    /// Nothing more is sent.
+    enough: Arc<AtomicBool>,
     over: Arc<AtomicBool>,
     threads: Vec<JoinHandle<Result<(), String>>>,
 }
@@ -169,18 +174,20 @@ impl Flood {
     /// Connects and starts.
     pub fn start() -> Self {
         let stream = connect(7);
-        let (echoed, over) = (
-            Arc::new(AtomicU64::new(0)),
+        let (sent, echoed) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+        let (enough, over) = (
+            Arc::new(AtomicBool::new(false)),
             Arc::new(AtomicBool::new(false)),
         );
         let sender = thread::spawn({
-            let (mut stream, over) = (stream.try_clone().expect("clone"), Arc::clone(&over));
+            let (mut stream, sent) = (stream.try_clone().expect("clone"), Arc::clone(&sent));
+            let (enough, over) = (Arc::clone(&enough), Arc::clone(&over));
             move || {
-                let mut position = 0_u64;
-                while !over.load(Ordering::Relaxed) {
-                    let chunk: Vec<u8> = (position..position + 8192).map(pattern).collect();
+                while !enough.load(Ordering::Relaxed) {
+                    let position = sent.load(Ordering::Relaxed);
+                    let chunk: Vec<u8> = (position..position + FLOOD_BYTES).map(pattern).collect();
                     match stream.write_all(&chunk) {
-                        Ok(()) => position += 8192,
+                        Ok(()) => sent.store(position + FLOOD_BYTES, Ordering::Relaxed),
                         Err(_) if over.load(Ordering::Relaxed) => break,
                         Err(error) => return Err(format!("sending byte {position}: {error}")),
                     }
@@ -216,7 +223,9 @@ impl Flood {
         });
         Self {
             stream,
+            sent,
             echoed,
+            enough,
             over,
             threads: vec![sender, receiver],
         }
@@ -230,14 +239,21 @@ impl Flood {
         });
     }
 
-    /// Ends it; every byte must have been right.
-    pub fn finish(mut self) {
+    /// Sends nothing more; everything that was sent must come back.
+    pub fn settle(mut self) {
+        self.enough.store(true, Ordering::Relaxed);
+        eventually("everything that was sent comes back", || {
+            let sent = self.sent.load(Ordering::Relaxed);
+            (self.threads[0].is_finished() && self.echoed.load(Ordering::Relaxed) == sent)
+                .then_some(())
+        });
         for outcome in self.hang_up() {
             outcome.expect("every byte comes back");
         }
     }
 
     fn hang_up(&mut self) -> Vec<Result<(), String>> {
+        self.enough.store(true, Ordering::Relaxed);
         self.over.store(true, Ordering::Relaxed);
         let _ = self.stream.shutdown(Shutdown::Both);
         let join = |thread: JoinHandle<_>| thread.join().expect("a client does not panic");

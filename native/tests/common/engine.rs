@@ -16,12 +16,20 @@ use super::{Lab, eventually, guest_image, preload};
 
 /// The specification of node 1 or 2, with this machine's paths.
 pub fn spec(lab: &Lab, node: u8) -> Value {
+    let mut spec = bare_spec(lab, node);
+    let image = guest_image();
+    spec["machine"]["kernel"] = json!(image.join("vmlinuz"));
+    spec["machine"]["initrd"] = json!(image.join("initrd.gz"));
+    spec
+}
+
+/// As [`spec`], for a guest that is never booted: its kernel is a file, and that is all.
+pub fn bare_spec(lab: &Lab, node: u8) -> Value {
     let text = include_str!("../../../test/contract/spec/engine.json");
     let mut spec: Value = serde_json::from_str(text).expect("the golden specification");
     let other = 3 - node;
     let folder = lab.folder().join(format!("n{node}"));
     fs::create_dir_all(&folder).expect("runtime folder");
-    let image = guest_image();
     spec["node"] = json!(format!("n{node}"));
     spec["listen"] = json!({"address": format!("10.77.2.{node}"), "port": 7900});
     spec["peer"] =
@@ -30,9 +38,9 @@ pub fn spec(lab: &Lab, node: u8) -> Value {
     spec["control_socket"] = json!(folder.join("engine.sock"));
     spec["preload"] = json!(preload());
     let machine = &mut spec["machine"];
-    machine["memory_mib"] = json!(128);
-    machine["kernel"] = json!(image.join("vmlinuz"));
-    machine["initrd"] = json!(image.join("initrd.gz"));
+    let kernel = folder.join("kernel");
+    fs::write(&kernel, [0; 65_536]).expect("boot file");
+    (machine["kernel"], machine["initrd"]) = (json!(kernel), Value::Null);
     machine["cmdline"] = json!("console=ttyS0 quiet panic=-1 kemari.ip=10.77.3.10/24");
     machine["console_log"] = json!(folder.join("console"));
     machine["interfaces"][0]["tap"] = json!(format!("kt{node}"));
@@ -83,6 +91,13 @@ impl Engine {
 
     /// Starts it.
     pub fn spawn(spec: &Value) -> Self {
+        // A killed engine leaves its socket behind.
+        let _ = fs::remove_file(spec["control_socket"].as_str().expect("a path"));
+        Self::spawn_beside(spec)
+    }
+
+    /// Starts it, whatever is at the place of its control socket.
+    pub fn spawn_beside(spec: &Value) -> Self {
         let path = |value: &Value| PathBuf::from(value.as_str().expect("a path"));
         let folder = path(&spec["runtime_dir"]);
         let socket = path(&spec["control_socket"]);
@@ -90,8 +105,6 @@ impl Engine {
         let file = folder.join("spec.json");
         fs::write(&file, spec.to_string()).expect("write the specification");
         let log = folder.join("log");
-        // A killed engine leaves its socket behind.
-        let _ = fs::remove_file(&socket);
         let mut command = Command::new(env!("CARGO_BIN_EXE_kemari-engine"));
         let stderr = File::options().create(true).append(true).open(&log);
         command

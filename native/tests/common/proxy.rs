@@ -110,9 +110,14 @@ impl Proxy {
         sever(&mut state);
     }
 
-    /// Lets no new connection through.
-    pub fn close_door(&self) {
-        self.shared.lock().closed = true;
+    /// Lets new connections through.
+    pub fn open_door(&self) {
+        self.shared.lock().closed = false;
+    }
+
+    /// Limits the rate of data no more.
+    pub fn heal_pace(&self) {
+        self.shared.lock().bytes_per_second = None;
     }
 
     /// From here on everything passes.
@@ -138,11 +143,6 @@ impl Proxy {
         let mut state = self.shared.lock();
         (state.withhold_acks, state.closed) = (true, true);
         state.last_ack
-    }
-
-    /// As [`Proxy::withhold_acks`], but connections are let through.
-    pub fn swallow_acks(&self) {
-        self.shared.lock().withhold_acks = true;
     }
 
     /// Acks that were not delivered since the last heal.

@@ -1,0 +1,218 @@
+//! What is missing on a host is found out at the start, and told in one sentence.
+
+mod common;
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::net::UnixListener;
+
+use common::engine::{Engine, bare_spec};
+use common::{Lab, in_lab, ip};
+use serde_json::{Value, json};
+
+/// Starts an engine that cannot start; it must say why on its last line.
+fn refused(spec: &Value) -> (i32, String, String) {
+    let mut engine = Engine::spawn(spec);
+    let code = engine.wait_end().code().expect("an exit code");
+    let line = engine.last_line();
+    let last: Value =
+        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{line:?} is not JSON: {error}"));
+    assert_eq!(last["level"], "ERROR", "{line}");
+    let text = |name: &str| last[name].as_str().expect(name).to_owned();
+    let socket = spec["control_socket"].as_str().expect("a path");
+    let is_served = std::os::unix::net::UnixStream::connect(socket).is_ok();
+    assert!(!is_served || code == 3, "nobody is ready");
+    (code, text("code"), text("message"))
+}
+
+/// One thing is wrong with an otherwise good specification.
+fn refused_with(lab: &Lab, spoil: impl Fn(&mut Value)) -> (i32, String, String) {
+    let mut spec = bare_spec(lab, 1);
+    spoil(&mut spec);
+    refused(&spec)
+}
+
+fn says(outcome: &(i32, String, String), exit: i32, code: &str, parts: &[&str]) {
+    assert_eq!(
+        (outcome.0, outcome.1.as_str()),
+        (exit, code),
+        "{}",
+        outcome.2
+    );
+    for part in parts {
+        assert!(
+            outcome.2.contains(part),
+            "{part:?} is not in {:?}",
+            outcome.2
+        );
+    }
+}
+
+#[test]
+fn a_bad_specification_is_refused_by_field() {
+    in_lab(|lab| {
+        let outcome = refused_with(lab, |spec| spec["limits"]["hold_bytes"] = json!(1));
+        says(&outcome, 2, "bad-spec", &["limits.hold_bytes is 1"]);
+        let outcome = refused_with(lab, |spec| spec["surprise"] = json!(1));
+        says(
+            &outcome,
+            2,
+            "bad-spec",
+            &["unknown field `surprise`", "spec.json"],
+        );
+        let outcome = refused_with(lab, |spec| spec["listen"]["address"] = json!("nowhere"));
+        says(&outcome, 2, "bad-spec", &["IP address"]);
+    });
+}
+
+#[test]
+fn a_missing_specification_is_named() {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_kemari-engine"))
+        .args(["--spec", "/nonexistent/spec.json"])
+        .output()
+        .expect("start");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(output.stdout.is_empty());
+    let text = String::from_utf8_lossy(&output.stderr);
+    let last: Value = serde_json::from_str(text.lines().last().expect("a line")).expect("JSON");
+    assert_eq!(last["code"], "bad-spec");
+    let message = last["message"].as_str().expect("a sentence");
+    assert!(message.contains("/nonexistent/spec.json"), "{message}");
+}
+
+#[test]
+fn a_sync_port_that_is_not_to_be_had_is_named() {
+    in_lab(|lab| {
+        let taken = TcpListener::bind("10.77.2.1:7900").expect("bind");
+        let outcome = refused(&bare_spec(lab, 1));
+        says(
+            &outcome,
+            3,
+            "port-taken",
+            &["10.77.2.1:7900", "another program"],
+        );
+        drop(taken);
+        let outcome = refused_with(lab, |spec| spec["listen"]["address"] = json!("10.99.9.9"));
+        says(
+            &outcome,
+            3,
+            "port-taken",
+            &["10.99.9.9:7900", "does not have that address"],
+        );
+    });
+}
+
+#[test]
+fn a_network_that_is_not_to_be_had_is_named() {
+    in_lab(|lab| {
+        let outcome = refused_with(lab, |spec| {
+            spec["machine"]["interfaces"][0]["bridge"] = json!("br9");
+        });
+        says(
+            &outcome,
+            3,
+            "no-network",
+            &["br9", "does the bridge exist?"],
+        );
+        ip("link add kt1 type bridge");
+        let outcome = refused(&bare_spec(lab, 1));
+        says(&outcome, 3, "no-network", &["kt1", "in use"]);
+    });
+}
+
+#[test]
+fn a_second_engine_of_the_same_node_is_refused_and_leaves_the_first_alone() {
+    in_lab(|lab| {
+        let spec = bare_spec(lab, 1);
+        let socket = spec["control_socket"].as_str().expect("a path");
+        let mut other = spec.clone();
+        // Only the control socket is the same.
+        other["listen"]["port"] = json!(7901);
+        other["machine"]["interfaces"][0]["tap"] = json!("kt9");
+        let _first = UnixListener::bind(socket).expect("bind");
+        let outcome = refused_keeping_socket(&other);
+        says(&outcome, 3, "no-control-socket", &[socket]);
+    });
+}
+
+fn refused_keeping_socket(spec: &Value) -> (i32, String, String) {
+    let mut engine = Engine::spawn_beside(spec);
+    let code = engine.wait_end().code().expect("an exit code");
+    let last: Value = serde_json::from_str(&engine.last_line()).expect("JSON");
+    let text = |name: &str| last[name].as_str().expect(name).to_owned();
+    (code, text("code"), text("message"))
+}
+
+#[test]
+fn a_preload_library_that_is_missing_is_named() {
+    in_lab(|lab| {
+        let outcome = refused_with(lab, |spec| {
+            spec["preload"] = json!("/nonexistent/preload.so")
+        });
+        says(&outcome, 3, "qemu-start", &["/nonexistent/preload.so"]);
+    });
+}
+
+#[test]
+fn what_qemu_refuses_is_told_in_qemus_words() {
+    in_lab(|lab| {
+        let outcome = refused_with(lab, |spec| {
+            spec["machine"]["type"] = json!("pc-nonexistent-1")
+        });
+        says(&outcome, 3, "qemu-start", &["unsupported machine type"]);
+        let outcome = refused_with(lab, |spec| {
+            spec["machine"]["qemu"] = json!("/nonexistent/qemu")
+        });
+        says(&outcome, 3, "qemu-start", &["/nonexistent/qemu"]);
+        let outcome = refused_with(lab, |spec| {
+            spec["machine"]["firmware"] = json!("/nonexistent/bios.bin");
+        });
+        says(&outcome, 3, "qemu-start", &["/nonexistent/bios.bin"]);
+    });
+}
+
+#[test]
+fn a_kernel_image_that_is_missing_is_named() {
+    in_lab(|lab| {
+        let outcome = refused_with(lab, |spec| {
+            spec["machine"]["kernel"] = json!("/nonexistent/vmlinuz")
+        });
+        assert_eq!(outcome.0, 3, "{outcome:?}");
+        assert!(outcome.2.contains("/nonexistent/vmlinuz"), "{}", outcome.2);
+    });
+}
+
+#[test]
+fn kvm_is_demanded_used_or_replaced_and_said_so() {
+    let flags = fs::read_to_string("/proc/cpuinfo").expect("cpuinfo");
+    let has_kvm = fs::File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/kvm")
+        .is_ok()
+        && flags
+            .split_whitespace()
+            .any(|flag| flag == "vmx" || flag == "svm");
+    in_lab(|lab| {
+        if !has_kvm {
+            let outcome = refused_with(lab, |spec| spec["machine"]["accel"] = json!("kvm"));
+            says(&outcome, 3, "no-kvm", &["KVM cannot be used", "\"auto\""]);
+        }
+        let mut spec = bare_spec(lab, 1);
+        spec["machine"]["accel"] = json!("auto");
+        let engine = Engine::start(&spec);
+        let status = engine.status();
+        if has_kvm {
+            assert_eq!(
+                (&status["accel"], &status["accel_reason"]),
+                (&json!("kvm"), &Value::Null)
+            );
+        } else {
+            assert_eq!(status["accel"], "tcg");
+            let reason = status["accel_reason"].as_str().expect("a reason");
+            assert!(reason.contains("KVM cannot be used"), "{reason}");
+            assert!(engine.said("the guest runs in software") > 0);
+        }
+        engine.stop();
+    });
+}

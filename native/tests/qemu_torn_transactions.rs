@@ -1,0 +1,120 @@
+//! The replica changes by whole transactions only (I4) and lacks no page (I5), whatever happens on the wire.
+
+mod common;
+
+use std::thread;
+use std::time::Duration;
+
+use common::client::{Traffic, tell};
+use common::engine::{Engine, proxied_spec};
+use common::proxy::{Fault, Proxy};
+use common::ram::Ram;
+use common::random::Random;
+use common::{eventually, in_guest_lab};
+use serde_json::json;
+
+#[test]
+fn a_spoiled_transaction_changes_nothing_and_no_page_is_lost() {
+    in_guest_lab(|lab| {
+        let mut random = Random::new();
+        let (to_first, to_second) = (Proxy::before(1), Proxy::before(2));
+        let second = Engine::start(&proxied_spec(lab, 2));
+        let first = Engine::start(&proxied_spec(lab, 1));
+        first.promote("cold", 1).expect("cold");
+        first.wait_state("protected");
+        let mut traffic = Traffic::start();
+        tell("dirty 4000", true);
+        let faults = [
+            Fault::Flip(random.below(1 << 20)),
+            Fault::Truncate(random.below(1 << 20)),
+            Fault::Cut,
+            Fault::Repeat,
+            Fault::Lose,
+            Fault::Old,
+            Fault::Swap,
+            Fault::Flip(random.below(64 * 8)),
+            Fault::Truncate(1 + random.below(63)),
+        ];
+        second.take_events();
+        let baselines = to_second.baselines();
+        for fault in faults {
+            traffic.flows(10);
+            spoil(&first, &second, &to_second, &mut random, fault);
+        }
+        traffic.flows(20);
+        assert_eq!(to_second.baselines(), baselines, "the same replica goes on");
+        let anew = second.take_events();
+        assert!(
+            !anew.iter().any(|event| event["state"] == "receiving"),
+            "{anew:?}"
+        );
+
+        second_takes_over_with_equal_ram(&first, &second, &to_second, &mut traffic);
+        second.wait_state("protected");
+        traffic.flows(20);
+
+        // The host dies in the middle of a transaction: what was acked counts, and nothing else.
+        to_first.lay(random.below(5), random.below(3), Fault::Cut);
+        let torn = to_first.wait_trapped();
+        first.wait_status("all before it is applied", |status| {
+            status["epoch"] == torn - 1
+        });
+        to_first.spring();
+        second.kill();
+        assert_eq!(first.wait_state("in-sync")["epoch"], torn - 1);
+        first.promote("hot", 3).expect("promote");
+        traffic.flows(50);
+        traffic.finish();
+    });
+}
+
+/// Spoils one transaction and looks at the secondary before and after.
+fn spoil(first: &Engine, second: &Engine, proxy: &Proxy, random: &mut Random, fault: Fault) {
+    // A commit that comes twice is whole at first: repeat one of the first two frames, which are never the commit.
+    let frames = random.below(if fault == Fault::Repeat { 2 } else { 5 });
+    println!("{fault:?} after {frames} frames");
+    proxy.lay(random.below(4), frames, fault);
+    let epoch = proxy.wait_trapped();
+    second.wait_status("all before it is applied", |status| {
+        status["epoch"] == epoch - 1
+    });
+    let before = Ram::of(second);
+    proxy.spring();
+    let status = second.wait_status("the link is lost", |status| {
+        status["peer"]["connected"] == false
+    });
+    assert_eq!(status["state"], "in-sync");
+    assert_eq!(status["epoch"], epoch - 1, "{fault:?}");
+    before.must_equal(&Ram::of(second), "the replica after a spoiled transaction");
+    let refusal = second.promote("cold", 9).expect_err("a replica is here");
+    assert_eq!(refusal.code, "wrong-role");
+    first.wait_state("frozen");
+    proxy.heal();
+    first.wait_state("protected");
+}
+
+/// A switchover gives the moment at which both RAMs stand still: the guest is stopped for good here, and has not begun there.
+fn second_takes_over_with_equal_ram(
+    first: &Engine,
+    second: &Engine,
+    proxy: &Proxy,
+    traffic: &mut Traffic,
+) {
+    proxy.withhold_handover_ack();
+    let demotion = first.order_later(json!({"command": "demote", "timeout_ms": 90_000}));
+    eventually("the guest is offered", || proxy.offered().then_some(()));
+    second.wait_state("handed-over");
+    let (ours, theirs) = (Ram::of(first), Ram::of(second));
+    ours.must_equal(&theirs, "primary and secondary, in sync");
+    assert!(ours.used_pages() > 8192, "the guest has dirtied pages");
+    // They do stand still.
+    thread::sleep(Duration::from_millis(100));
+    ours.must_equal(&Ram::of(first), "a guest that is stopped");
+    // The answer is lost: the guest may run there, so it never runs here again.
+    proxy.heal();
+    let outcome = demotion.join().expect("thread").expect("demote");
+    assert_eq!(outcome["demoted"], "discarded");
+    first.wait_state("empty");
+    second.promote("hot", 2).expect("promote");
+    traffic.flows(20);
+}
