@@ -41,29 +41,14 @@ impl Staging {
         from: usize,
         most: usize,
     ) -> Option<usize> {
-        self.copy_behind(0, ram, pages, from, most)
-    }
-
-    /// The same, behind the first `kept` pages of the area, which stay.
-    ///
-    /// # Panics
-    /// If `kept + most` is beyond [`STAGING_PAGES`].
-    pub fn copy_behind(
-        &mut self,
-        kept: usize,
-        ram: &SharedMapping,
-        pages: &PageSet,
-        from: usize,
-        most: usize,
-    ) -> Option<usize> {
-        debug_assert!(kept + most <= STAGING_PAGES);
+        debug_assert!(most <= STAGING_PAGES);
         self.runs.clear();
         let (mut next, mut copied, mut last) = (from, 0, None);
         while copied < most {
             let Some(run) = pages.next_run(next, most - copied) else {
                 break;
             };
-            let offset = (kept + copied) * PAGE_BYTES;
+            let offset = copied * PAGE_BYTES;
             let bytes = run.len() * PAGE_BYTES;
             ram.copy_out(
                 run.start * PAGE_BYTES,

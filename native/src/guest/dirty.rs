@@ -220,6 +220,19 @@ mod tests {
     }
 
     #[test]
+    fn a_page_is_seen_wherever_the_first_touch_of_its_neighbourhood_happens() {
+        for accel in [Accel::Tcg, Accel::Kvm] {
+            let (mut mapping, mut tracker) = tracked(accel);
+            // 1,500 pages in are more than one page table away from the start, which is touched here.
+            mapping.copy_in(0, b"x");
+            assert!(collected(&mut tracker).contains(&0), "{accel:?}");
+            mapping.copy_in(1500 * PAGE_BYTES, b"x");
+            assert!(collected(&mut tracker).contains(&1500), "{accel:?}");
+            assert_eq!(collected(&mut tracker), Vec::<usize>::new(), "{accel:?}");
+        }
+    }
+
+    #[test]
     fn more_regions_than_one_scan_can_report_are_all_seen() {
         let (mut mapping, mut tracker) = tracked(Accel::Tcg);
         tracker.regions.truncate(3);

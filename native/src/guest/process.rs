@@ -22,7 +22,7 @@ use crate::guest::launch;
 use crate::guest::pages::PageSet;
 use crate::guest::state_file::StateFile;
 use crate::limits::{PAGE_BYTES, QMP_TIMEOUT};
-use crate::qmp::{GuestEvent, Qmp, QmpError, SaveId};
+use crate::qmp::{GuestEvent, Qmp, QmpError};
 use crate::spec::Spec;
 use crate::sys::memory::{MemoryFile, SharedMapping};
 
@@ -261,20 +261,12 @@ impl Guest {
         }
     }
 
-    /// Stops the vCPUs and begins to save the device state. The guest is paused from here to [`Guest::resume`].
+    /// Stops the vCPUs and saves the device state. The guest is paused from here to [`Guest::resume`].
     ///
     /// # Errors
     /// A [`GuestError`]; the guest must be given up then, its state is not known.
-    pub fn stop_and_begin_save(&mut self) -> Result<SaveId, GuestError> {
-        Ok(self.qmp.stop_and_begin_save(&self.state_path)?)
-    }
-
-    /// Waits until the device state is saved.
-    ///
-    /// # Errors
-    /// A [`GuestError`]; the guest must be given up then.
-    pub fn finish_save(&mut self, save: SaveId) -> Result<(), GuestError> {
-        Ok(self.qmp.finish_save(save)?)
+    pub fn stop_and_save(&mut self) -> Result<(), GuestError> {
+        Ok(self.qmp.stop_and_save(&self.state_path)?)
     }
 
     /// Stops the vCPUs.

@@ -3,5 +3,5 @@
 mod client;
 mod message;
 
-pub use client::{Qmp, QmpError, SaveId};
+pub use client::{Qmp, QmpError};
 pub use message::GuestEvent;

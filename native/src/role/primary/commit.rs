@@ -1,10 +1,8 @@
 //! One checkpoint from the stop of the vCPUs to the release of its outputs.
 //!
 //! ```text
-//!  stop ─┬─ QEMU saves its devices ──────┬─ scan again ── cont ──► state, outputs, commit ──► ack ──► release
-//!        └─ drain, scan, copy, send pages ┘               │
-//!  └───────────── the guest is paused ────────────────────┘  link lost: pages are owed again, outputs wait for the
-//!                                                            next one (I5)
+//!  stop, save, drain, scan, copy ── cont ──► frames ──► commit sent ──► ack ──► release
+//!  └────────── the guest is paused ───────┘     │ link lost: pages are owed again, outputs wait for the next one (I5)
 //! ```
 
 use std::time::{Duration, Instant, SystemTime};
@@ -12,12 +10,8 @@ use std::time::{Duration, Instant, SystemTime};
 use super::{Engine, Fatal, Halt, Mode, Primary, ack_timeout, max_epoch_age};
 use crate::limits::STAGING_PAGES;
 use crate::link::LinkError;
-use crate::qmp::SaveId;
 use crate::release::{Acked, Awaited, Solo};
 use crate::wire::{FrameKind, Header};
-
-/// Room for pages that QEMU writes while it saves its devices.
-const LATE_PAGES_MAX: usize = STAGING_PAGES / 16;
 
 /// The one transaction on its way.
 #[derive(Debug)]
@@ -95,7 +89,7 @@ impl Primary {
         };
         let stopped_at = Instant::now();
         let paused_at = SystemTime::now();
-        let save = self.guest.stop_and_begin_save()?;
+        self.guest.stop_and_save()?;
         self.drain_outputs(engine)?;
         self.hold.seal(awaited.epoch);
         std::mem::swap(&mut self.captured, &mut self.owed);
@@ -111,66 +105,23 @@ impl Primary {
         });
         self.last_checkpoint = stopped_at;
         engine.statistics.record_checkpoint(pages);
-        if pages <= STAGING_PAGES - LATE_PAGES_MAX {
-            self.send_while_saving(engine, awaited, save, pages)?;
+        if pages <= STAGING_PAGES {
+            self.staging
+                .copy(&self.guest.ram, &self.captured, 0, STAGING_PAGES);
+            // Nothing is sent before the guest runs again: where cores are few, the receiver's work would take its place.
             self.resume_after(paused_at)?;
+            self.encode_begin(awaited);
+            self.encode_pages();
             self.encode_end()?;
             self.flush_link(engine);
         } else {
             // More than the staging area holds: the guest waits while it is sent, which also slows its writing down.
-            self.guest.finish_save(save)?;
-            self.guest.collect_dirty(&mut self.captured)?;
             let sent = self.send_in_parts(awaited, ack_timeout(engine));
             self.resume_after(paused_at)?;
             match sent {
                 Ok(()) => {}
                 Err(Sending::Link(error)) => self.lose_link(engine, &error),
                 Err(Sending::Fatal(error)) => return Err(error),
-            }
-        }
-        Ok(())
-    }
-
-    /// The vCPUs stand and QEMU saves its devices, on another core: meanwhile the pages go. Nothing is left that
-    /// writes guest RAM, but what QEMU may write while it saves belongs to this epoch too, so a second look follows.
-    fn send_while_saving(
-        &mut self,
-        engine: &mut Engine,
-        awaited: Awaited,
-        save: SaveId,
-        pages: usize,
-    ) -> Result<(), Fatal> {
-        self.staging
-            .copy(&self.guest.ram, &self.captured, 0, STAGING_PAGES);
-        self.encode_begin(awaited);
-        self.encode_pages();
-        self.flush_link(engine);
-        self.guest.finish_save(save)?;
-        self.late.clear();
-        self.guest.collect_dirty(&mut self.late)?;
-        if self.late.is_empty() {
-            return Ok(());
-        }
-        if self.in_flight.is_none() {
-            // The link broke while the pages went: these are owed like the others.
-            self.owed.union_with(&self.late);
-            return Ok(());
-        }
-        self.captured.union_with(&self.late);
-        let mut from = 0;
-        while let Some(next) =
-            self.staging
-                .copy_behind(pages, &self.guest.ram, &self.late, from, LATE_PAGES_MAX)
-        {
-            from = next;
-            self.encode_pages();
-            if self.late.next_run(from, 1).is_some() {
-                // More than there is room for: never seen, and still correct.
-                let sent = self.flush_link_now(ack_timeout(engine));
-                if let Err(Sending::Link(error)) = sent {
-                    self.lose_link(engine, &error);
-                    return Ok(());
-                }
             }
         }
         Ok(())
