@@ -4,7 +4,6 @@ mod common;
 
 use std::fs;
 use std::net::TcpListener;
-use std::os::unix::net::UnixListener;
 
 use common::engine::{Engine, bare_spec};
 use common::{Lab, in_lab, ip};
@@ -19,9 +18,6 @@ fn refused(spec: &Value) -> (i32, String, String) {
         serde_json::from_str(&line).unwrap_or_else(|error| panic!("{line:?} is not JSON: {error}"));
     assert_eq!(last["level"], "ERROR", "{line}");
     let text = |name: &str| last[name].as_str().expect(name).to_owned();
-    let socket = spec["control_socket"].as_str().expect("a path");
-    let is_served = std::os::unix::net::UnixStream::connect(socket).is_ok();
-    assert!(!is_served || code == 3, "nobody is ready");
     (code, text("code"), text("message"))
 }
 
@@ -124,23 +120,30 @@ fn a_network_that_is_not_to_be_had_is_named() {
 fn a_second_engine_of_the_same_node_is_refused_and_leaves_the_first_alone() {
     in_lab(|lab| {
         let spec = bare_spec(lab, 1);
-        let socket = spec["control_socket"].as_str().expect("a path");
-        let mut other = spec.clone();
-        // Only the control socket is the same.
-        other["listen"]["port"] = json!(7901);
-        other["machine"]["interfaces"][0]["tap"] = json!("kt9");
-        let _first = UnixListener::bind(socket).expect("bind");
-        let outcome = refused_keeping_socket(&other);
-        says(&outcome, 3, "no-control-socket", &[socket]);
+        let first = Engine::start(&spec);
+        let mut second = Engine::spawn_beside(&spec);
+        assert_eq!(second.wait_end().code(), Some(3));
+        assert!(second.last_line().contains("port-taken"));
+        assert_eq!(first.status()["state"], "empty");
+        first.stop();
     });
 }
 
-fn refused_keeping_socket(spec: &Value) -> (i32, String, String) {
-    let mut engine = Engine::spawn_beside(spec);
-    let code = engine.wait_end().code().expect("an exit code");
-    let last: Value = serde_json::from_str(&engine.last_line()).expect("JSON");
-    let text = |name: &str| last[name].as_str().expect(name).to_owned();
-    (code, text("code"), text("message"))
+#[test]
+fn a_control_socket_that_is_not_to_be_had_is_named() {
+    in_lab(|lab| {
+        let place = lab.folder().join("n1-socket");
+        fs::write(&place, "precious").expect("write");
+        let mut spec = bare_spec(lab, 1);
+        spec["control_socket"] = json!(place);
+        let mut engine = Engine::spawn_beside(&spec);
+        assert_eq!(engine.wait_end().code(), Some(3));
+        let last: Value = serde_json::from_str(&engine.last_line()).expect("JSON");
+        assert_eq!(last["code"], "no-control-socket");
+        let message = last["message"].as_str().expect("a sentence");
+        assert!(message.contains("n1-socket"), "{message}");
+        assert_eq!(fs::read_to_string(&place).expect("still there"), "precious");
+    });
 }
 
 #[test]
