@@ -36,6 +36,13 @@ pub(super) fn launch(
     ram: &MemoryFile,
     state: &StateFile,
 ) -> Result<Launched, GuestError> {
+    if !spec.preload.is_file() {
+        // The dynamic linker would only warn, and QEMU would start without it.
+        return Err(GuestError::Preload {
+            library: spec.preload.clone(),
+            detail: "there is no such file".to_owned(),
+        });
+    }
     let (net, qemu_net) =
         descriptor::datagram_pair(NET_SOCKET_BYTES).map_err(call("socketpair"))?;
     let (qmp, qemu_qmp) = UnixStream::pair().map_err(call("socketpair"))?;

@@ -395,7 +395,9 @@ pub(super) fn last_line(path: &Path) -> String {
     let line = text
         .lines()
         .rev()
-        .find(|line| !line.trim().is_empty())
+        // Hints may follow the error itself.
+        .find(|line| line.starts_with("qemu"))
+        .or_else(|| text.lines().rev().find(|line| !line.trim().is_empty()))
         .unwrap_or("it said nothing");
     line.trim().chars().take(500).collect()
 }

@@ -90,6 +90,8 @@ impl Primary {
         let stopped_at = Instant::now();
         let paused_at = SystemTime::now();
         self.guest.stop_and_save()?;
+        // Powered off just before it was stopped: then this is its last checkpoint, and it must not be resumed.
+        self.take_events(engine);
         self.drain_outputs(engine)?;
         self.hold.seal(awaited.epoch);
         std::mem::swap(&mut self.captured, &mut self.owed);

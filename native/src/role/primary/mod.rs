@@ -31,12 +31,12 @@ use super::{Engine, Face, Fatal, Next, check_alive, wait};
 use crate::checkpoint::Staging;
 use crate::control::messages::GuestState;
 use crate::control::{Event, Role, State};
-use crate::guest::Guest;
 use crate::guest::pages::PageSet;
+use crate::guest::{Guest, GuestError};
 use crate::hold::Hold;
 use crate::limits::{HEARTBEAT, PACKET_MAX_BYTES};
 use crate::link::Link;
-use crate::qmp::GuestEvent;
+use crate::qmp::{GuestEvent, QmpError};
 use crate::release::{PeerOutdated, Solo};
 
 /// How often what the loop counts is published.
@@ -155,6 +155,16 @@ impl Primary {
     /// # Errors
     /// [`Fatal`] if the guest is lost.
     pub fn run(mut self, engine: &mut Engine) -> Result<Next, Fatal> {
+        match self.live(engine) {
+            // Often seen before its death is: how it died says more.
+            Err(Fatal::Guest(GuestError::Qmp(QmpError::Closed))) => {
+                Err(self.guest.obituary().into())
+            }
+            outcome => outcome,
+        }
+    }
+
+    fn live(&mut self, engine: &mut Engine) -> Result<Next, Fatal> {
         loop {
             self.keep_link(engine);
             let ready = self.wait(engine)?;
@@ -245,10 +255,7 @@ impl Primary {
 
     /// Reads QEMU's own news.
     fn pump_events(&mut self) -> Result<(), Fatal> {
-        self.guest
-            .qmp
-            .pump()
-            .map_err(crate::guest::GuestError::from)?;
+        self.guest.qmp.pump().map_err(GuestError::from)?;
         Ok(())
     }
 
