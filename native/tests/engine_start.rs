@@ -4,6 +4,7 @@ mod common;
 
 use std::fs;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 
 use common::engine::{Engine, bare_spec};
 use common::{Lab, in_lab, ip};
@@ -150,7 +151,7 @@ fn a_control_socket_that_is_not_to_be_had_is_named() {
 fn a_preload_library_that_is_missing_is_named() {
     in_lab(|lab| {
         let outcome = refused_with(lab, |spec| {
-            spec["preload"] = json!("/nonexistent/preload.so")
+            spec["preload"] = json!("/nonexistent/preload.so");
         });
         says(&outcome, 3, "qemu-start", &["/nonexistent/preload.so"]);
     });
@@ -160,11 +161,11 @@ fn a_preload_library_that_is_missing_is_named() {
 fn what_qemu_refuses_is_told_in_qemus_words() {
     in_lab(|lab| {
         let outcome = refused_with(lab, |spec| {
-            spec["machine"]["type"] = json!("pc-nonexistent-1")
+            spec["machine"]["type"] = json!("pc-nonexistent-1");
         });
         says(&outcome, 3, "qemu-start", &["unsupported machine type"]);
         let outcome = refused_with(lab, |spec| {
-            spec["machine"]["qemu"] = json!("/nonexistent/qemu")
+            spec["machine"]["qemu"] = json!("/nonexistent/qemu");
         });
         says(&outcome, 3, "qemu-start", &["/nonexistent/qemu"]);
         let outcome = refused_with(lab, |spec| {
@@ -175,10 +176,23 @@ fn what_qemu_refuses_is_told_in_qemus_words() {
 }
 
 #[test]
+fn a_device_whose_state_cannot_be_saved_is_refused_by_name() {
+    in_lab(|lab| {
+        // The specification has no such device, so it comes behind the engine's back.
+        let qemu = lab.folder().join("qemu");
+        let script = "#!/bin/sh\nexec /usr/bin/qemu-system-x86_64 \"$@\" -device nvme,serial=1\n";
+        fs::write(&qemu, script).expect("write");
+        fs::set_permissions(&qemu, fs::Permissions::from_mode(0o755)).expect("mode");
+        let outcome = refused_with(lab, |spec| spec["machine"]["qemu"] = json!(qemu));
+        says(&outcome, 3, "qemu-start", &["nvme is not migratable"]);
+    });
+}
+
+#[test]
 fn a_kernel_image_that_is_missing_is_named() {
     in_lab(|lab| {
         let outcome = refused_with(lab, |spec| {
-            spec["machine"]["kernel"] = json!("/nonexistent/vmlinuz")
+            spec["machine"]["kernel"] = json!("/nonexistent/vmlinuz");
         });
         assert_eq!(outcome.0, 3, "{outcome:?}");
         assert!(outcome.2.contains("/nonexistent/vmlinuz"), "{}", outcome.2);

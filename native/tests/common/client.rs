@@ -202,7 +202,7 @@ impl Flood {
                 Arc::clone(&echoed),
             );
             move || {
-                let (mut position, mut chunk) = (0_u64, [0; 65_536]);
+                let (mut position, mut chunk) = (0_u64, vec![0; 65_536]);
                 while !over.load(Ordering::Relaxed) {
                     let length = match stream.read(&mut chunk) {
                         Ok(length) if length > 0 => length,
@@ -269,5 +269,6 @@ impl Drop for Flood {
 
 /// A byte that tells its place.
 fn pattern(position: u64) -> u8 {
-    (position ^ (position >> 8) ^ (position >> 16)) as u8
+    let [low, middle, high, ..] = position.to_le_bytes();
+    low ^ middle ^ high
 }

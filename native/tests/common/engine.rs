@@ -39,7 +39,7 @@ pub fn bare_spec(lab: &Lab, node: u8) -> Value {
     spec["preload"] = json!(preload());
     let machine = &mut spec["machine"];
     let kernel = folder.join("kernel");
-    fs::write(&kernel, [0; 65_536]).expect("boot file");
+    fs::write(&kernel, vec![0; 65_536]).expect("boot file");
     (machine["kernel"], machine["initrd"]) = (json!(kernel), Value::Null);
     machine["cmdline"] = json!("console=ttyS0 quiet panic=-1 kemari.ip=10.77.3.10/24");
     machine["console_log"] = json!(folder.join("console"));

@@ -46,6 +46,8 @@ struct Trap {
     fault: Fault,
 }
 
+// Switches that tests set one by one.
+#[allow(clippy::struct_excessive_bools)]
 #[derive(Default)]
 struct State {
     over: bool,
@@ -53,7 +55,7 @@ struct State {
     closed: bool,
     withhold_acks: bool,
     withhold_handover_ack: bool,
-    bytes_per_second: Option<usize>,
+    bytes_per_second: Option<u32>,
     trap: Option<Trap>,
     /// The epoch whose first frame waits at the trap.
     trapped: Option<u64>,
@@ -161,7 +163,7 @@ impl Proxy {
     }
 
     /// Limits the rate of data.
-    pub fn pace(&self, bytes_per_second: usize) {
+    pub fn pace(&self, bytes_per_second: u32) {
         self.shared.lock().bytes_per_second = Some(bytes_per_second);
     }
 
@@ -270,20 +272,17 @@ impl Frame {
     fn read(mut from: &TcpStream) -> io::Result<Self> {
         let mut bytes = vec![0; HEADER_BYTES];
         from.read_exact(&mut bytes)?;
-        let number = |at: usize, length: usize| {
-            let mut wide = [0; 8];
-            wide[..length].copy_from_slice(&bytes[at..at + length]);
-            u64::from_le_bytes(wide)
-        };
-        let (kind, length, epoch) = (number(6, 2), number(12, 4), number(24, 8));
+        let kind = u16::from_le_bytes(field(&bytes, 6));
+        let length = u32::from_le_bytes(field(&bytes, 12));
+        let epoch = u64::from_le_bytes(field(&bytes, 24));
         bytes.resize(HEADER_BYTES + length as usize, 0);
         from.read_exact(&mut bytes[HEADER_BYTES..])?;
-        Ok(Self {
-            bytes,
-            kind: kind as u16,
-            epoch,
-        })
+        Ok(Self { bytes, kind, epoch })
     }
+}
+
+fn field<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
+    bytes[at..at + N].try_into().expect("within the header")
 }
 
 /// From the primary to the secondary.
@@ -319,9 +318,8 @@ fn carry_data(primary: &TcpStream, mut secondary: &TcpStream, shared: &Shared) -
         }
         let pace = shared.lock().bytes_per_second;
         if let Some(pace) = pace {
-            thread::sleep(Duration::from_secs_f64(
-                frame.bytes.len() as f64 / pace as f64,
-            ));
+            let bytes = u32::try_from(frame.bytes.len()).expect("a frame is small");
+            thread::sleep(Duration::from_secs(1) * bytes / pace);
         }
     }
 }

@@ -12,7 +12,7 @@ impl Random {
             |_| {
                 SystemTime::now()
                     .duration_since(UNIX_EPOCH)
-                    .map_or(0, |now| now.as_micros() as u64)
+                    .map_or(0, |now| u64::from(now.subsec_nanos()) ^ now.as_secs())
             },
             |text| text.parse().expect("KEMARI_TEST_SEED is a number"),
         );
@@ -26,6 +26,6 @@ impl Random {
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((mixed ^ (mixed >> 31)) % bound as u64) as usize
+        usize::try_from((mixed ^ (mixed >> 31)) % bound as u64).expect("below a usize")
     }
 }
