@@ -10,6 +10,7 @@ import { Answers, type Verdict } from './answers.js';
 
 export const COUNTER_PORT = 7000;
 const ANSWER_TIMEOUT_MS = 60_000;
+const BOOT_TIMEOUT_MS = 60_000;
 
 export interface TrafficOptions {
   /** Pause between an answer and the next request; 0 keeps the guest as busy as one request at a time can. */
@@ -27,11 +28,22 @@ export class Traffic {
     this.#ended = ended;
   }
 
+  /** Waits until a guest that is booting answers connections. */
+  static async guestIsUp(lab: Lab, address = GUEST_ADDRESS): Promise<void> {
+    const knock = ['bash', '-c', `exec 3<>/dev/tcp/${address}/${COUNTER_PORT}`];
+    await waitFor(
+      'the guest to boot',
+      async () => (await lab.client.exec(knock, { timeout_ms: 2000 })).exit_code === 0,
+      { timeout_ms: BOOT_TIMEOUT_MS },
+    );
+  }
+
   /** Opens the connection; returns when the first answer is there. */
   static async start(lab: Lab, options: TrafficOptions = {}): Promise<Traffic> {
     const program = join(lab.run, 'traffic');
     await execa('gcc', ['-std=gnu11', '-O2', '-o', program, join(PROJECT, 'test/lab/traffic/traffic.c')]);
     const address = options.address ?? GUEST_ADDRESS;
+    await Traffic.guestIsUp(lab, address);
     const { child } = await lab.client.start([
       program,
       address,

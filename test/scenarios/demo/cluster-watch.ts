@@ -14,20 +14,27 @@ const SIGNS: readonly (readonly [RegExp, string])[] = [
   [/Result of promote operation .*: ok/, 'Pacemaker: promoted'],
 ];
 
-/** Starts calling `report` with each sign; once per kind of sign. */
+/** When a line was written: Corosync and Pacemaker stamp it with ms, without a year, in the host's local time. */
+function stamp_ms(line: string): number {
+  const match = /^(\w{3} +\d+) (\d\d:\d\d:\d\d\.\d+)/.exec(line);
+  return match ? Date.parse(`${match[1] ?? ''} ${new Date().getFullYear()} ${match[2] ?? ''}`) : NaN;
+}
+
+/** Starts calling `report` with each sign and its time; once per kind of sign. */
 export async function watchCluster(
   lab: Lab,
   node: string,
-  report: (text: string) => void,
+  report: (text: string, time_ms: number) => void,
 ): Promise<() => void> {
-  const { child } = await lab.node(node).start(['tail', '-q', '-n0', '-F', ...LOGS]);
+  // tail looks for itself, and often: on overlayfs nobody tells it of changes.
+  const { child } = await lab.node(node).start(['tail', '-q', '-n0', '-s0.05', '-F', ...LOGS]);
   const seen = new Set<string>();
   let stopped = false;
   createInterface({ input: child.stdout }).on('line', (line) => {
     for (const [sign, text] of SIGNS) {
       if (stopped || seen.has(text) || !sign.test(line)) continue;
       seen.add(text);
-      report(text);
+      report(text, stamp_ms(line));
     }
   });
   // tail itself ends with its node or the lab.

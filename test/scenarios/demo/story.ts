@@ -42,6 +42,7 @@ export class DemoStory {
     const monitor_p50_ms = await monitorTime_ms(lab, first, RESOURCE);
 
     narrator.title('Traffic: one TCP connection to a counter in the guest');
+    await narrator.wait('the guest boots', Traffic.guestIsUp(lab));
     const traffic = await Traffic.start(lab);
     const phase = await this.#protectedPhase(traffic, first);
     const extra_mib = await Promise.all(lab.nodes.map((node) => engineExtraMemory_mib(lab, node, GUEST_MIB)));
@@ -125,15 +126,15 @@ export class DemoStory {
     const lab = this.#lab;
     const narrator = this.#narrator;
     narrator.title(`Power failure of ${victim}, which runs the guest`);
-    const crash_ms = Date.now();
-    const call = (text: string): void => {
-      narrator.say(`+${seconds(Date.now() - crash_ms)}  ${text}`);
+    this.#checkpoints += (await this.#engine(victim)).checkpoints;
+    let cut_ms = Date.now();
+    const call = (text: string, time_ms = Date.now()): void => {
+      narrator.say(`+${((time_ms - cut_ms) / 1000).toFixed(2)} s  ${text}`);
     };
     const stopWatching = await watchCluster(lab, survivor, call);
-    this.#checkpoints += (await this.#engine(victim)).checkpoints;
-    const cut_ms = Date.now();
+    cut_ms = Date.now();
     await lab.power.crash(victim);
-    call(`the power of ${victim} is cut: every process on it is dead`);
+    call(`the power of ${victim} is cut: every process on it is dead`, cut_ms);
     // Answers that were on their way are not the guest's new life.
     const first = await waitFor(
       'an answer from the promoted guest',
@@ -149,7 +150,7 @@ export class DemoStory {
       { timeout_ms: 60_000, interval_ms: 50 },
     );
     const crash_to_first_reply_ms = first.arrived_ms - cut_ms;
-    call(`the guest answers again on the same connection, ${seconds(crash_to_first_reply_ms)} after the cut`);
+    call('the guest answers again, on the same connection', first.arrived_ms);
     stopWatching();
     narrator.command(survivor, ['crm_mon', '-1']);
     narrator.output(await lab.node(survivor).run(['crm_mon', '-1']));
