@@ -20,6 +20,12 @@ pub const NET_SOCKET_BYTES: usize = 4 << 20;
 pub const PACKET_MAX_BYTES: usize = 65_600;
 /// Packets forwarded to the guest or released without a look at anything else.
 pub const PACKETS_PER_TURN: usize = 64;
+/// Longest packet into the guest that is copied to the secondary.
+pub const MIRRORED_PACKET_MAX_BYTES: usize = 16 << 10;
+/// Packets into the guest that a secondary keeps for each of two epochs.
+pub const MIRRORED_INPUTS_MAX_BYTES: usize = 256 << 10;
+/// Bytes waiting for the secondary beyond which it gets no copies of packets into the guest.
+pub const MIRRORING_BACKLOG_MAX_BYTES: usize = 1 << 20;
 /// Longest wait for QEMU's answer to one command.
 pub const QMP_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest wait for a QEMU to start and to hand over its userfaultfd.

@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use crate::control::State;
 use crate::hold::PacketLog;
-use crate::limits::PAGE_BYTES;
+use crate::limits::{MIRRORED_INPUTS_MAX_BYTES, PAGE_BYTES};
 use crate::sys::memory::SharedMapping;
 use crate::wire::{CompleteTransaction, Content, Header, PageRuns, PagesError};
 
@@ -49,6 +49,9 @@ pub struct Replica {
     pub device_state: Vec<u8>,
     /// Outputs of acknowledged epochs that the primary has not yet said it released.
     pub unreleased: PacketLog,
+    /// Packets that the primary's guest was given since the last transaction, and before that one: some of those may
+    /// have waited outside of the guest when it was stopped. Given again, they repeat, as packets may.
+    pub inputs: [PacketLog; 2],
     /// Baseline bytes received.
     pub baseline_bytes: u64,
 }
@@ -84,6 +87,14 @@ impl Replica {
         };
     }
 
+    /// Notes a packet that the primary's guest was given.
+    pub fn note_input(&mut self, packet: &[u8]) {
+        if self.is_complete() && self.inputs[0].bytes() + packet.len() <= MIRRORED_INPUTS_MAX_BYTES
+        {
+            self.inputs[0].push(packet);
+        }
+    }
+
     /// Applies pages of a baseline.
     ///
     /// # Errors
@@ -116,6 +127,8 @@ impl Replica {
         for packet in transaction.packets() {
             self.unreleased.push(packet);
         }
+        self.inputs.swap(0, 1);
+        self.inputs[0].clear();
         self.epoch = transaction.epoch();
         self.state = ReplicaState::InSync;
     }

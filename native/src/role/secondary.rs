@@ -276,6 +276,7 @@ impl Secondary {
                     self.show(engine);
                 }
             }
+            FrameKind::Input => self.replica.note_input(frame.payload),
             FrameKind::SyncBegin => {
                 self.assembly.expect(header.generation, header.epoch);
                 self.replica.begin(header.generation, *engine_id);
@@ -422,6 +423,10 @@ impl Secondary {
         engine.outlet.replay(&permit, &self.replica.unreleased);
         self.guest.announce()?;
         self.guest.resume()?;
+        let [latest, earlier] = &self.replica.inputs;
+        for packet in earlier.iter().chain(latest.iter()) {
+            self.guest.deliver(packet).map_err(Fatal::Network)?;
+        }
         let micros =
             |duration: std::time::Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         engine.promotion = Some(PromotionTimes {
@@ -432,6 +437,7 @@ impl Secondary {
             generation,
             from_epoch = self.replica.epoch,
             replayed = self.replica.unreleased.len(),
+            inputs = latest.len() + earlier.len(),
             "promoted"
         );
         let primary = Primary::begin(

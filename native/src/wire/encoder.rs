@@ -36,6 +36,8 @@ pub enum ControlKind {
     End,
     /// See [`FrameKind::EndAck`].
     EndAck,
+    /// See [`FrameKind::Input`].
+    Input,
 }
 
 impl ControlKind {
@@ -50,6 +52,7 @@ impl ControlKind {
             Self::Farewell => FrameKind::Farewell,
             Self::End => FrameKind::End,
             Self::EndAck => FrameKind::EndAck,
+            Self::Input => FrameKind::Input,
         }
     }
 }

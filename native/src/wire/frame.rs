@@ -52,6 +52,8 @@ pub enum FrameKind {
     End = 16,
     /// Secondary: I will not bring it back to life.
     EndAck = 17,
+    /// Primary: a packet that the guest was given since the last checkpoint.
+    Input = 18,
 }
 
 impl FrameKind {
@@ -87,6 +89,7 @@ impl FrameKind {
             15 => Self::Farewell,
             16 => Self::End,
             17 => Self::EndAck,
+            18 => Self::Input,
             _ => return None,
         })
     }
@@ -263,14 +266,14 @@ mod tests {
 
     #[test]
     fn a_header_survives_the_wire_for_every_kind() {
-        for number in 1..=17 {
+        for number in 1..=18 {
             let kind = FrameKind::from_wire(number).expect("a known kind");
             assert_eq!(kind as u16, number);
             let header = Header { kind, ..HEADER };
             assert_eq!(Header::decode(&header.encode()), Ok(header));
         }
         assert_eq!(FrameKind::from_wire(0), None);
-        assert_eq!(FrameKind::from_wire(18), None);
+        assert_eq!(FrameKind::from_wire(19), None);
     }
 
     #[test]

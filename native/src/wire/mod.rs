@@ -18,6 +18,7 @@
 //!    │ Begin, Pages*, Cancel (it never was)                  │
 //!    │ ────────────────────────────────────────────────────▶ │
 //!    │                                                       │
+//!    │ Input*       what the guest was given since           │
 //!    │ Handover / HandoverAck     planned switchover         │
 //!    │ End / EndAck               the guest powered off      │
 //!    │              Farewell      my replica is outdated     │

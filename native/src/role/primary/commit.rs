@@ -24,11 +24,18 @@ pub(super) struct InFlight {
     first: bool,
     /// The guest does not run on after it.
     last: bool,
+    /// Bytes of the connection up to the end of the commit, once that is encoded.
+    commit_ends_at: Option<u64>,
 }
 
 impl InFlight {
     pub(super) fn is_first(&self) -> bool {
         self.first
+    }
+
+    /// Whether the secondary may have the whole transaction.
+    fn may_be_there(&self, bytes_written: u64) -> bool {
+        self.commit_ends_at.is_some_and(|end| bytes_written >= end)
     }
 }
 
@@ -104,6 +111,7 @@ impl Primary {
             fallback,
             first,
             last: self.halt.is_some(),
+            commit_ends_at: None,
         });
         self.last_checkpoint = stopped_at;
         engine.statistics.record_checkpoint(pages);
@@ -186,6 +194,10 @@ impl Primary {
             encoder.device_state(self.staging.body(), state);
             encoder.outputs(self.hold.sealed().iter());
             encoder.commit();
+            let end = link.outgoing.bytes_written() + link.outgoing.pending_bytes() as u64;
+            if let Some(in_flight) = &mut self.in_flight {
+                in_flight.commit_ends_at = Some(end);
+            }
         }
         Ok(())
     }
@@ -220,15 +232,16 @@ impl Primary {
 
     /// The transaction on its way has failed: its pages are owed and its outputs wait again. A primary that was solo is
     /// solo again if the secondary cannot have the whole of it.
-    pub(super) fn fail_in_flight(&mut self, engine: &mut Engine, everything_sent: bool) {
+    pub(super) fn fail_in_flight(&mut self, engine: &mut Engine, bytes_written: u64) {
         let Some(in_flight) = self.in_flight.take() else {
             return;
         };
         self.owed.union_with(&self.captured);
         self.captured.clear();
         self.hold.unseal();
+        let may_be_there = in_flight.may_be_there(bytes_written);
         if let Some(permit) = in_flight.fallback
-            && !everything_sent
+            && !may_be_there
         {
             engine.outlet.release_all(&permit, &mut self.hold);
             self.mode = Mode::Solo(permit);

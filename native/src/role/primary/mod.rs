@@ -42,6 +42,9 @@ use crate::release::{PeerOutdated, Solo};
 /// How often what the loop counts is published.
 const SHOW_EVERY: Duration = Duration::from_millis(100);
 
+/// How often it is said again that the secondary is outdated, while nothing follows from it.
+const REPEAT_OUTDATED_EVERY: Duration = Duration::from_secs(1);
+
 /// With what a primary begins.
 pub struct Beginning {
     /// It runs the only copy.
@@ -106,6 +109,7 @@ pub struct Primary {
     demotion: Option<Demotion>,
     packet: Box<[u8]>,
     last_shown: Instant,
+    last_outdated_event: Instant,
     dial_complaint: Option<String>,
 }
 
@@ -139,6 +143,7 @@ impl Primary {
             demotion: None,
             packet: vec![0; PACKET_MAX_BYTES].into_boxed_slice(),
             last_shown: Instant::now(),
+            last_outdated_event: Instant::now(),
             dial_complaint: None,
             guest,
         };
@@ -203,6 +208,7 @@ impl Primary {
                 self.last_shown = Instant::now();
                 self.show(engine);
                 engine.show_statistics();
+                self.repeat_peer_outdated(engine);
             }
         }
     }
@@ -307,6 +313,18 @@ impl Primary {
         engine.events.send(Event::GuestEnded {
             generation: self.generation,
         });
+    }
+
+    /// The supervisor that should have heard of it may have been started since.
+    fn repeat_peer_outdated(&mut self, engine: &Engine) {
+        if let (Mode::Guarded, Some(proof)) = (&self.mode, &self.peer_outdated)
+            && self.last_outdated_event.elapsed() >= REPEAT_OUTDATED_EVERY
+        {
+            self.last_outdated_event = Instant::now();
+            engine.events.send(Event::PeerOutdated {
+                generation: proof.generation(),
+            });
+        }
     }
 
     /// Stops the guest while its outputs cannot go anywhere, and lets it run again when they can.

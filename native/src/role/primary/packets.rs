@@ -1,7 +1,8 @@
 //! Packets between the guest and the world.
 
 use super::{Engine, Fatal, Mode, Primary};
-use crate::limits::PACKETS_PER_TURN;
+use crate::limits::{MIRRORED_PACKET_MAX_BYTES, MIRRORING_BACKLOG_MAX_BYTES, PACKETS_PER_TURN};
+use crate::wire::ControlKind;
 
 impl Primary {
     /// Takes what the guest has sent: into the hold, or straight out if this engine runs the only copy.
@@ -38,7 +39,11 @@ impl Primary {
         Ok(true)
     }
 
-    /// Gives the guest what the world has sent. It is part of no epoch: what a failover loses the sender repeats.
+    /// Gives the guest what the world has sent, and the secondary a copy.
+    ///
+    /// An input is part of no epoch, and nothing waits for the copy: what a failover loses the sender repeats. But it
+    /// repeats after a time-out that has doubled with each try while nobody answered; with the copy the promoted guest
+    /// answers at once.
     pub(super) fn take_inputs(&mut self, engine: &mut Engine) -> Result<(), Fatal> {
         for _ in 0..PACKETS_PER_TURN {
             let Some(length) = engine
@@ -53,8 +58,23 @@ impl Primary {
                 self.guest
                     .deliver(&self.packet[..length])
                     .map_err(Fatal::Network)?;
+                self.mirror(length);
             }
         }
+        self.flush_link(engine);
         Ok(())
+    }
+
+    fn mirror(&mut self, length: usize) {
+        let wanted = matches!(self.mode, Mode::Guarded) && self.baseline.is_none();
+        if let Some(link) = &mut self.link
+            && wanted
+            && length <= MIRRORED_PACKET_MAX_BYTES
+            && link.outgoing.pending_bytes() <= MIRRORING_BACKLOG_MAX_BYTES
+        {
+            let packet = &self.packet[..length];
+            link.encoder()
+                .control(ControlKind::Input, self.generation, self.epoch, packet);
+        }
     }
 }
