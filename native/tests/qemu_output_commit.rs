@@ -213,10 +213,10 @@ fn a_guest_that_sends_a_lot_is_paused_before_the_hold_overflows() {
         );
 
         proxy.heal();
+        traffic.flows(50);
         for flood in floods {
             flood.settle();
         }
-        traffic.flows(50);
         traffic.finish();
         assert_eq!(first.wait_state("protected")["guest"], "running");
         assert_eq!(second.status()["state"], "in-sync");
