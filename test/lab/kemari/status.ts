@@ -4,6 +4,8 @@ import type { Lab } from '../lab.js';
 import { waitFor } from '../wait-for.js';
 
 export interface EngineStatus {
+  /** New with every start of an engine. */
+  readonly engine_id: string;
   readonly role: string;
   readonly state: string;
   readonly guest: string;

@@ -22,7 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LINE_BYTES_MAX = 256, FLUSH_INTERVAL_US = 20000 };
+enum { LINE_BYTES_MAX = 256, FLUSH_INTERVAL_US = 20000, LAST_ANSWER_TIMEOUT_US = 15000000 };
 
 static long clock_us(clockid_t clock)
 {
@@ -47,11 +47,16 @@ static void flush_sometimes(void)
 	}
 }
 
-static bool input_ended(void)
+/* When standard input ended, on the monotonic clock; 0 while it has not. */
+static long input_ended_us(void)
 {
+	static long ended_us;
 	struct pollfd input = { .fd = STDIN_FILENO, .events = POLLIN };
 	char ignored[64];
-	return poll(&input, 1, 0) == 1 && read(STDIN_FILENO, ignored, sizeof ignored) <= 0;
+
+	if (!ended_us && poll(&input, 1, 0) == 1 && read(STDIN_FILENO, ignored, sizeof ignored) <= 0)
+		ended_us = clock_us(CLOCK_MONOTONIC);
+	return ended_us;
 }
 
 /* The next line from the guest, without its end. */
@@ -68,8 +73,11 @@ static void line_read(int descriptor, char *line)
 			broken("the guest sent a line without an end");
 		flush_sometimes();
 		/* Wakes up to write out what is known: whoever watches wants to see a silence begin. */
-		if (poll(&waiting, 1, FLUSH_INTERVAL_US / 1000) == 0)
+		if (poll(&waiting, 1, FLUSH_INTERVAL_US / 1000) == 0) {
+			if (input_ended_us() && clock_us(CLOCK_MONOTONIC) - input_ended_us() > LAST_ANSWER_TIMEOUT_US)
+				broken("the guest did not answer the last request");
 			continue;
+		}
 		got = read(descriptor, buffer + bytes, sizeof buffer - bytes);
 		if (got == 0)
 			broken("the guest closed the connection");
@@ -100,7 +108,7 @@ int main(int argc, char **argv)
 	setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
 	if (connect(descriptor, (struct sockaddr *)&guest, sizeof guest))
 		broken(strerror(errno));
-	for (unsigned long number = 1; !input_ended(); number++) {
+	for (unsigned long number = 1; !input_ended_us(); number++) {
 		char request[32], line[LINE_BYTES_MAX];
 		int request_bytes = snprintf(request, sizeof request, "%lu\n", number);
 		long sent_us = clock_us(CLOCK_REALTIME), start_us = clock_us(CLOCK_MONOTONIC);
