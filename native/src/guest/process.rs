@@ -18,11 +18,12 @@ use serde_json::{Value, json};
 use crate::guest::accel::Accel;
 use crate::guest::command;
 use crate::guest::dirty::{Tracker, TrackerError};
+use crate::guest::faults::FaultCounter;
 use crate::guest::launch;
 use crate::guest::pages::PageSet;
 use crate::guest::state_file::StateFile;
 use crate::limits::{PAGE_BYTES, QMP_TIMEOUT};
-use crate::qmp::{GuestEvent, Qmp, QmpError};
+use crate::qmp::{GuestEvent, Qmp, QmpError, Save};
 use crate::spec::Spec;
 use crate::sys::memory::{MemoryFile, SharedMapping};
 
@@ -118,6 +119,7 @@ pub struct Guest {
     state_path: String,
     userfault: Option<OwnedFd>,
     tracker: Option<Tracker>,
+    faults: FaultCounter,
     incoming: Option<(UnixStream, String)>,
     accel: Accel,
     /// QEMU's version with its package's.
@@ -168,6 +170,7 @@ impl Guest {
             state_path,
             userfault: Some(launched.userfault),
             tracker: None,
+            faults: FaultCounter::open(pid).map_err(call("opening QEMU's statistics"))?,
             incoming: launched.incoming,
             accel,
             version: String::new(),
@@ -261,12 +264,30 @@ impl Guest {
         }
     }
 
-    /// Stops the vCPUs and saves the device state. The guest is paused from here to [`Guest::resume`].
+    /// Stops the vCPUs and begins to save the device state. The guest is paused from here to [`Guest::resume`].
     ///
     /// # Errors
     /// A [`GuestError`]; the guest must be given up then, its state is not known.
-    pub fn stop_and_save(&mut self) -> Result<(), GuestError> {
-        Ok(self.qmp.stop_and_save(&self.state_path)?)
+    pub fn stop_and_begin_save(&mut self) -> Result<Save, GuestError> {
+        Ok(self.qmp.stop_and_begin_save(&self.state_path)?)
+    }
+
+    /// Waits until the device state is saved.
+    ///
+    /// # Errors
+    /// A [`GuestError`]; the guest must be given up then.
+    pub fn finish_save(&mut self, save: Save) -> Result<(), GuestError> {
+        Ok(self.qmp.finish_save(save)?)
+    }
+
+    /// Page faults of QEMU so far; see [`FaultCounter`].
+    ///
+    /// # Errors
+    /// [`GuestError::Call`].
+    pub fn faults(&mut self) -> Result<u64, GuestError> {
+        self.faults
+            .read()
+            .map_err(call("reading QEMU's page faults"))
     }
 
     /// Stops the vCPUs.
