@@ -187,7 +187,8 @@ static int serve(struct connection *c)
 			memmove(c->out, c->out + bytes, c->out_bytes);
 		}
 	}
-	return 0;
+	/* with the input full and the output empty, poll would wait for nothing */
+	return answer(c);
 }
 
 static void accept_one(int listening, int port)
