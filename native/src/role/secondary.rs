@@ -17,7 +17,7 @@ use crate::limits::{FAREWELL_TIMEOUT, HEARTBEAT, PACKETS_PER_TURN};
 use crate::link::{Caller, Link, LinkError};
 use crate::release::Solo;
 use crate::report;
-use crate::wire::{Assembly, ControlKind, FrameKind, ReplicaHeld, Step, Welcome, limits};
+use crate::wire::{Assembly, ControlKind, FrameKind, Header, ReplicaHeld, Step, Welcome, limits};
 
 /// A secondary with its waiting QEMU.
 pub struct Secondary {
@@ -285,22 +285,12 @@ impl Secondary {
             }
             FrameKind::Handover if self.replica.can_be_handed_over(&header) => {
                 self.replica.state = ReplicaState::HandedOver;
-                link.encoder().control(
-                    ControlKind::HandoverAck,
-                    header.generation,
-                    header.epoch,
-                    &[],
-                );
-                link.flush(&[])?;
-                self.show(engine);
+                self.confirm(engine, ControlKind::HandoverAck, &header)?;
             }
             FrameKind::End if header.generation == self.replica.generation => {
                 // The guest powered itself off. It must not come back to life from here.
                 self.replica.discard();
-                link.encoder()
-                    .control(ControlKind::EndAck, header.generation, header.epoch, &[]);
-                link.flush(&[])?;
-                self.show(engine);
+                self.confirm(engine, ControlKind::EndAck, &header)?;
             }
             found => {
                 return Err(LinkError::Turn {
@@ -310,6 +300,22 @@ impl Secondary {
             }
         }
         Ok(true)
+    }
+
+    /// Shows the new state first: whoever hears of the confirmation from the primary may ask here at once.
+    fn confirm(
+        &mut self,
+        engine: &Engine,
+        kind: ControlKind,
+        header: &Header,
+    ) -> Result<(), LinkError> {
+        self.show(engine);
+        if let Some(Connection { link, .. }) = &mut self.link {
+            link.encoder()
+                .control(kind, header.generation, header.epoch, &[]);
+            link.flush(&[])?;
+        }
+        Ok(())
     }
 
     fn lose_link(&mut self, engine: &Engine, why: &LinkError) {

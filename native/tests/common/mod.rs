@@ -66,6 +66,8 @@ pub fn in_lab(test: impl FnOnce(&Lab) + Send) {
                 for step in [
                     "link set lo up",
                     "link add br0 type bridge forward_delay 0 mcast_snooping 0",
+                    // Else it takes the address of a port, and changes it when an engine dies.
+                    "link set br0 address 02:00:00:00:00:01",
                     "link set br0 up",
                     "addr add 10.77.3.254/24 dev br0",
                     "addr add 10.77.2.1/24 dev lo",

@@ -23,7 +23,6 @@ pub(super) struct InFlight {
     /// First checkpoint after a baseline: until its commit has left, the secondary has nothing, and a primary that was
     /// solo still is.
     fallback: Option<Solo>,
-    first: bool,
     /// The guest does not run on after it.
     last: bool,
     /// Bytes of the connection up to the end of the commit, once that is encoded.
@@ -31,8 +30,9 @@ pub(super) struct InFlight {
 }
 
 impl InFlight {
-    pub(super) fn is_first(&self) -> bool {
-        self.first
+    /// Whether the primary was solo when it was made: until the ack nobody can say that it is protected.
+    pub(super) fn may_fall_back(&self) -> bool {
+        self.fallback.is_some()
     }
 
     /// Whether the secondary may have the whole transaction.
@@ -74,19 +74,18 @@ impl Primary {
                 None
             }
         };
-        self.capture_and_send(engine, fallback, true)
+        self.capture_and_send(engine, fallback)
     }
 
     /// A checkpoint of a guest that has a replica.
     pub(super) fn checkpoint(&mut self, engine: &mut Engine) -> Result<(), Fatal> {
-        self.capture_and_send(engine, None, false)
+        self.capture_and_send(engine, None)
     }
 
     fn capture_and_send(
         &mut self,
         engine: &mut Engine,
         fallback: Option<Solo>,
-        first: bool,
     ) -> Result<(), Fatal> {
         if self.demotion.is_some() {
             // The last checkpoint: the guest does not run on here.
@@ -112,7 +111,6 @@ impl Primary {
             awaited,
             since: stopped_at,
             fallback,
-            first,
             last: self.halt.is_some(),
             commit_ends_at: None,
         });
@@ -267,9 +265,10 @@ impl Primary {
         self.captured.clear();
         if let Some(in_flight) = self.in_flight.take() {
             self.last_acked = in_flight.last;
-            if in_flight.first {
-                self.show(engine);
-            }
+        }
+        if !self.confirmed {
+            self.confirmed = true;
+            self.show(engine);
         }
         Ok(())
     }

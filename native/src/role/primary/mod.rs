@@ -100,6 +100,9 @@ pub struct Primary {
     last_checkpoint: Instant,
     /// The guest is stopped because the hold is nearly full.
     throttled: bool,
+    throttles: u64,
+    /// The secondary has acknowledged something on this link: it is there.
+    confirmed: bool,
     /// Why the guest is stopped for good, if it is.
     halt: Option<Halt>,
     /// The secondary has acknowledged the state in which the guest was stopped for good.
@@ -139,6 +142,8 @@ impl Primary {
             in_flight: None,
             last_checkpoint: Instant::now(),
             throttled: false,
+            throttles: 0,
+            confirmed: false,
             halt: None,
             last_acked: false,
             paused_at: None,
@@ -312,6 +317,8 @@ impl Primary {
 
     fn finish_end(&mut self, engine: &Engine) {
         self.mode = Mode::Ended;
+        self.link = None;
+        engine.show_peer(false, None, None);
         self.show(engine);
         engine.events.send(Event::GuestEnded {
             generation: self.generation,
@@ -334,10 +341,15 @@ impl Primary {
     fn throttle(&mut self) -> Result<(), Fatal> {
         let full = self.hold.is_above_high_water();
         if full && !self.throttled {
-            tracing::warn!(
-                bytes = self.hold.bytes(),
-                "the hold is nearly full: the guest is paused"
-            );
+            // A guest that sends faster than checkpoints go is paused many times a second: said at 1, 2, 4, 8 …
+            self.throttles += 1;
+            if self.throttles.is_power_of_two() {
+                tracing::warn!(
+                    bytes = self.hold.bytes(),
+                    times = self.throttles,
+                    "the hold is nearly full: the guest is paused until its outputs are acknowledged"
+                );
+            }
             self.throttled = true;
             self.guest.pause()?;
         } else if !full && self.throttled {
@@ -353,12 +365,10 @@ impl Primary {
         match &self.mode {
             Mode::Solo(_) if self.baseline.is_some() => (Role::Primary, State::Syncing),
             Mode::Solo(_) => (Role::Primary, State::Solo),
-            Mode::Guarded if self.in_flight.as_ref().is_some_and(InFlight::is_first) => {
+            Mode::Guarded if self.in_flight.as_ref().is_some_and(InFlight::may_fall_back) => {
                 (Role::Primary, State::Syncing)
             }
-            Mode::Guarded if self.link.is_some() && self.baseline.is_none() => {
-                (Role::Primary, State::Protected)
-            }
+            Mode::Guarded if self.confirmed => (Role::Primary, State::Protected),
             Mode::Guarded => (Role::Primary, State::Frozen),
             Mode::Parked => (Role::Secondary, State::Parked),
             Mode::Ended => (Role::Primary, State::Ended),
