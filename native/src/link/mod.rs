@@ -64,6 +64,8 @@ pub struct Link {
     pub reader: FrameReader,
     /// What waits to be sent.
     pub outgoing: Outgoing,
+    /// The peer has acknowledged something on this connection: it is really there.
+    pub confirmed: bool,
     direction: Direction,
     last_progress: Instant,
 }
@@ -82,6 +84,7 @@ impl Link {
             socket,
             reader,
             outgoing,
+            confirmed: false,
             direction,
             last_progress: Instant::now(),
         })

@@ -266,8 +266,10 @@ impl Primary {
         if let Some(in_flight) = self.in_flight.take() {
             self.last_acked = in_flight.last;
         }
-        if !self.confirmed {
-            self.confirmed = true;
+        if let Some(link) = &mut self.link
+            && !link.confirmed
+        {
+            link.confirmed = true;
             self.show(engine);
         }
         Ok(())

@@ -202,7 +202,6 @@ impl Primary {
     /// Without a link nothing is acknowledged: outputs wait (frozen), unless there is no replica that they wait for.
     pub(super) fn lose_link(&mut self, engine: &mut Engine, why: &LinkError) {
         let Some(link) = self.link.take() else { return };
-        self.confirmed = false;
         self.fail_in_flight(engine, link.outgoing.bytes_written());
         if self.baseline.take().is_some() {
             // Half a baseline is worth nothing.

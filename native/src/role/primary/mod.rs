@@ -101,8 +101,6 @@ pub struct Primary {
     /// The guest is stopped because the hold is nearly full.
     throttled: bool,
     throttles: u64,
-    /// The secondary has acknowledged something on this link: it is there.
-    confirmed: bool,
     /// Why the guest is stopped for good, if it is.
     halt: Option<Halt>,
     /// The secondary has acknowledged the state in which the guest was stopped for good.
@@ -143,7 +141,6 @@ impl Primary {
             last_checkpoint: Instant::now(),
             throttled: false,
             throttles: 0,
-            confirmed: false,
             halt: None,
             last_acked: false,
             paused_at: None,
@@ -368,7 +365,9 @@ impl Primary {
             Mode::Guarded if self.in_flight.as_ref().is_some_and(InFlight::may_fall_back) => {
                 (Role::Primary, State::Syncing)
             }
-            Mode::Guarded if self.confirmed => (Role::Primary, State::Protected),
+            Mode::Guarded if self.link.as_ref().is_some_and(|link| link.confirmed) => {
+                (Role::Primary, State::Protected)
+            }
             Mode::Guarded => (Role::Primary, State::Frozen),
             Mode::Parked => (Role::Secondary, State::Parked),
             Mode::Ended => (Role::Primary, State::Ended),
