@@ -3,7 +3,6 @@
 pub mod accel;
 pub mod command;
 pub mod dirty;
-pub mod faults;
 mod launch;
 pub mod pages;
 pub mod process;

@@ -18,12 +18,11 @@ use serde_json::{Value, json};
 use crate::guest::accel::Accel;
 use crate::guest::command;
 use crate::guest::dirty::{Tracker, TrackerError};
-use crate::guest::faults::FaultCounter;
 use crate::guest::launch;
 use crate::guest::pages::PageSet;
 use crate::guest::state_file::StateFile;
 use crate::limits::{PAGE_BYTES, QMP_TIMEOUT};
-use crate::qmp::{GuestEvent, Qmp, QmpError, Save};
+use crate::qmp::{GuestEvent, Qmp, QmpError};
 use crate::spec::Spec;
 use crate::sys::memory::{MemoryFile, SharedMapping};
 
@@ -119,7 +118,6 @@ pub struct Guest {
     state_path: String,
     userfault: Option<OwnedFd>,
     tracker: Option<Tracker>,
-    faults: FaultCounter,
     incoming: Option<(UnixStream, String)>,
     accel: Accel,
     /// QEMU's version with its package's.
@@ -170,7 +168,6 @@ impl Guest {
             state_path,
             userfault: Some(launched.userfault),
             tracker: None,
-            faults: FaultCounter::open(pid).map_err(call("opening QEMU's statistics"))?,
             incoming: launched.incoming,
             accel,
             version: String::new(),
@@ -264,30 +261,12 @@ impl Guest {
         }
     }
 
-    /// Stops the vCPUs and begins to save the device state. The guest is paused from here to [`Guest::resume`].
+    /// Stops the vCPUs and saves the device state. The guest is paused from here to [`Guest::resume`].
     ///
     /// # Errors
     /// A [`GuestError`]; the guest must be given up then, its state is not known.
-    pub fn stop_and_begin_save(&mut self) -> Result<Save, GuestError> {
-        Ok(self.qmp.stop_and_begin_save(&self.state_path)?)
-    }
-
-    /// Waits until the device state is saved.
-    ///
-    /// # Errors
-    /// A [`GuestError`]; the guest must be given up then.
-    pub fn finish_save(&mut self, save: Save) -> Result<(), GuestError> {
-        Ok(self.qmp.finish_save(save)?)
-    }
-
-    /// Page faults of QEMU so far; see [`FaultCounter`].
-    ///
-    /// # Errors
-    /// [`GuestError::Call`].
-    pub fn faults(&mut self) -> Result<u64, GuestError> {
-        self.faults
-            .read()
-            .map_err(call("reading QEMU's page faults"))
+    pub fn stop_and_save(&mut self) -> Result<(), GuestError> {
+        Ok(self.qmp.stop_and_save(&self.state_path)?)
     }
 
     /// Stops the vCPUs.

@@ -45,11 +45,6 @@ pub enum QmpError {
     Io(#[from] io::Error),
 }
 
-/// A save that has begun.
-#[derive(Debug)]
-#[must_use = "the state is not there before the save has finished"]
-pub struct Save(u64);
-
 /// A connection to one QEMU.
 #[derive(Debug)]
 pub struct Qmp {
@@ -108,12 +103,12 @@ impl Qmp {
         self.wait(id, command)
     }
 
-    /// Stops the vCPUs and begins to save the state of CPUs and devices to `path` (as QEMU sees it). Both commands
-    /// travel together, so that QEMU goes from one to the other without asking us; returns when the vCPUs stand.
+    /// Stops the vCPUs and saves the state of CPUs and devices to `path` (as QEMU sees it). Both commands travel
+    /// together, so that QEMU goes from one to the other without asking us.
     ///
     /// # Errors
     /// A [`QmpError`].
-    pub fn stop_and_begin_save(&mut self, path: &str) -> Result<Save, QmpError> {
+    pub fn stop_and_save(&mut self, path: &str) -> Result<(), QmpError> {
         let stop = self.push("stop", &Value::Null)?;
         let save = self.push(
             "xen-save-devices-state",
@@ -121,15 +116,7 @@ impl Qmp {
         )?;
         self.flush("stop")?;
         self.wait(stop, "stop")?;
-        Ok(Save(save))
-    }
-
-    /// Waits until the state has been saved.
-    ///
-    /// # Errors
-    /// A [`QmpError`].
-    pub fn finish_save(&mut self, Save(id): Save) -> Result<(), QmpError> {
-        self.wait(id, "xen-save-devices-state")?;
+        self.wait(save, "xen-save-devices-state")?;
         Ok(())
     }
 
@@ -365,8 +352,7 @@ mod tests {
             Box::leak(save.to_owned().into_boxed_str()),
         ]));
         let mut qmp = qemu(answers).expect("negotiated");
-        let save = qmp.stop_and_begin_save("/proc/self/fd/9").expect("stopped");
-        qmp.finish_save(save).expect("saved");
+        qmp.stop_and_save("/proc/self/fd/9").expect("saved");
         assert_eq!(qmp.next_event(), Some(GuestEvent::PoweredOff));
         assert_eq!(qmp.next_event(), None);
     }

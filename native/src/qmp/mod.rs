@@ -3,5 +3,5 @@
 mod client;
 mod message;
 
-pub use client::{Qmp, QmpError, Save};
+pub use client::{Qmp, QmpError};
 pub use message::GuestEvent;

@@ -1,10 +1,8 @@
 //! One checkpoint from the stop of the vCPUs to the release of its outputs.
 //!
 //! ```text
-//!  stop ─┬─ QEMU saves its devices ────────┬─ cont ──► state, outputs, commit ──► ack ──► release
-//!        └─ drain, scan, copy, frames ─────┘                │
-//!  └─────────── the guest is paused ────────────┘           │ link lost: pages are owed again, outputs wait for the
-//!                                                             next one (I5)
+//!  stop, save, drain, scan, copy ── cont ──► frames ──► commit sent ──► ack ──► release
+//!  └────────── the guest is paused ───────┘     │ link lost: pages are owed again, outputs wait for the next one (I5)
 //! ```
 
 use std::time::{Duration, Instant, SystemTime};
@@ -97,8 +95,7 @@ impl Primary {
         };
         let stopped_at = Instant::now();
         let paused_at = SystemTime::now();
-        let save = self.guest.stop_and_begin_save()?;
-        let faults = self.guest.faults()?;
+        self.guest.stop_and_save()?;
         // Powered off just before it was stopped: then this is its last checkpoint, and it must not be resumed.
         self.take_events(engine);
         self.drain_outputs(engine)?;
@@ -117,22 +114,15 @@ impl Primary {
         self.last_checkpoint = stopped_at;
         engine.statistics.record_checkpoint(pages);
         if pages <= STAGING_PAGES {
-            // QEMU saves its devices on another core meanwhile. But nothing is sent before the guest runs again: where
-            // cores are few, the receiver's work would take its place.
             self.staging
                 .copy(&self.guest.ram, &self.captured, 0, STAGING_PAGES);
+            // Nothing is encoded or sent before the guest runs again.
+            self.resume_after(paused_at)?;
             self.encode_begin(awaited);
             self.encode_pages();
-            self.guest.finish_save(save)?;
-            if self.guest.faults()? != faults {
-                self.capture_late(engine)?;
-            }
-            self.resume_after(paused_at)?;
             self.encode_end()?;
             self.flush_link(engine);
         } else {
-            self.guest.finish_save(save)?;
-            self.guest.collect_dirty(&mut self.captured)?;
             // More than the staging area holds: the guest waits while it is sent, which also slows its writing down.
             let sent = self.send_in_parts(awaited, ack_timeout(engine));
             self.resume_after(paused_at)?;
@@ -143,40 +133,6 @@ impl Primary {
             }
         }
         Ok(())
-    }
-
-    /// QEMU may have written guest RAM while it saved its devices, after our scan: that belongs to this epoch too.
-    fn capture_late(&mut self, engine: &mut Engine) -> Result<(), Fatal> {
-        // Pages that were captured before are captured again whole: the later content counts.
-        self.late.clear();
-        self.guest.collect_dirty(&mut self.late)?;
-        if self.late.is_empty() {
-            return Ok(());
-        }
-        self.captured.union_with(&self.late);
-        let patience = ack_timeout(engine);
-        let mut from = 0;
-        // The staging area is in use by what is encoded already: that goes first.
-        let mut sent = self.flush_link_now(patience);
-        while sent.is_ok()
-            && let Some(next) = self
-                .staging
-                .copy(&self.guest.ram, &self.late, from, STAGING_PAGES)
-        {
-            self.encode_pages();
-            from = next;
-            if self.late.next_run(from, 1).is_some() {
-                sent = self.flush_link_now(patience);
-            }
-        }
-        match sent {
-            Ok(()) => Ok(()),
-            Err(Sending::Link(error)) => {
-                self.lose_link(engine, &error);
-                Ok(())
-            }
-            Err(Sending::Fatal(error)) => Err(error),
-        }
     }
 
     fn resume_after(&mut self, paused_at: SystemTime) -> Result<(), Fatal> {

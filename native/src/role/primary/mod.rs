@@ -89,8 +89,6 @@ pub struct Primary {
     owed: PageSet,
     /// Pages of the checkpoint on its way; owed again if it fails.
     captured: PageSet,
-    /// Pages written while QEMU saved its devices; of use within one capture only.
-    late: PageSet,
     link: Option<Link>,
     /// The engine that holds, or is about to hold, our replica.
     replica_holder: Option<Uuid>,
@@ -132,7 +130,6 @@ impl Primary {
             staging: Staging::new().map_err(Fatal::Staging)?,
             owed: PageSet::new(pages),
             captured: PageSet::new(pages),
-            late: PageSet::new(pages),
             link: None,
             replica_holder: None,
             peer_outdated: None,
