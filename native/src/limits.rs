@@ -28,6 +28,9 @@ pub const MIRRORED_INPUTS_MAX_BYTES: usize = 256 << 10;
 pub const MIRRORING_BACKLOG_MAX_BYTES: usize = 1 << 20;
 /// Longest wait for QEMU's answer to one command.
 pub const QMP_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the engine yields instead of sleeping while it waits for QEMU with the guest paused: being woken on an idle
+/// processor costs more than a tenth of the pause.
+pub const QMP_YIELD: Duration = Duration::from_micros(1500);
 /// Longest wait for a QEMU to start and to hand over its userfaultfd.
 pub const QEMU_START_TIMEOUT: Duration = Duration::from_secs(60);
 /// Longest line from QEMU.

@@ -10,7 +10,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::{Value, json};
 
 use super::message::{GuestEvent, Line};
-use crate::limits::{QMP_LINE_MAX_BYTES, QMP_TIMEOUT};
+use crate::limits::{QMP_LINE_MAX_BYTES, QMP_TIMEOUT, QMP_YIELD};
 
 /// Why a conversation with QEMU failed. All but [`QmpError::Refused`] mean that QEMU is lost.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +56,8 @@ pub struct Qmp {
     /// The answer to the last `cont`, which nobody waits for inside the pause.
     pending_cont: Option<u64>,
     events: VecDeque<GuestEvent>,
+    /// The guest is paused: do not sleep before this.
+    yield_until: Option<Instant>,
 }
 
 impl Qmp {
@@ -73,6 +75,7 @@ impl Qmp {
             next_id: 1,
             pending_cont: None,
             events: VecDeque::with_capacity(16),
+            yield_until: None,
         };
         let deadline = Instant::now() + timeout;
         loop {
@@ -115,8 +118,10 @@ impl Qmp {
             &json!({"filename": path, "live": false}),
         )?;
         self.flush("stop")?;
+        self.yield_until = Some(Instant::now() + QMP_YIELD);
         self.wait(stop, "stop")?;
         self.wait(save, "xen-save-devices-state")?;
+        self.yield_until = None;
         Ok(())
     }
 
@@ -279,7 +284,9 @@ impl Qmp {
                 Ok(0) => return Err(QmpError::Closed),
                 Ok(count) => self.received.extend_from_slice(&chunk[..count]),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if !self.poll(PollFlags::IN, deadline)? {
+                    if self.yield_until.is_some_and(|until| Instant::now() < until) {
+                        std::thread::yield_now();
+                    } else if !self.poll(PollFlags::IN, deadline)? {
                         return Ok(None);
                     }
                 }
