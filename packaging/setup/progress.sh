@@ -10,8 +10,12 @@ step() {
 	shift 2
 	progress_step=$((progress_step + 1))
 	title="[$progress_step/$progress_steps] $title"
-	"$@" >"$log" 2>&1 &
+	# A process group of its own: Ctrl-C then ends all of it, apt and cargo included, and not this shell alone.
+	set -m
+	"$@" </dev/null >"$log" 2>&1 &
 	pid=$!
+	set +m
+	trap 'kill -TERM -- "-$pid" 2>/dev/null; echo >&2; exit 130' INT TERM HUP
 	while kill -0 "$pid" 2>/dev/null; do
 		if ((SECONDS - start >= 2)); then
 			if [ -t 2 ]; then
@@ -25,6 +29,7 @@ step() {
 		sleep 0.1
 	done
 	wait "$pid" || status=$?
+	trap - INT TERM HUP
 	[ ! -t 2 ] || ((shown == 0)) || printf '\r\033[K' >&2
 	if ((status)); then
 		echo "$title: FAILED after $((SECONDS - start)) s; the end of $log:" >&2
