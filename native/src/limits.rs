@@ -12,8 +12,6 @@ pub const STAGING_PAGES: usize = 4096;
 pub const DEVICE_STATE_MAX_BYTES: usize = 4 << 20;
 /// Bytes of the baseline that are sent between two looks at the guest's packets.
 pub const BASELINE_CHUNK_PAGES: usize = 256;
-/// Rounds of pre-copy after which the rest is sent while the guest waits.
-pub const BASELINE_ROUNDS_MAX: u32 = 30;
 /// Send buffer of both ends of the guest's network socket: what QEMU could not send is lost at every stop.
 pub const NET_SOCKET_BYTES: usize = 4 << 20;
 /// Largest Ethernet frame taken from the guest or the TAP.
@@ -37,6 +35,8 @@ pub const QEMU_START_TIMEOUT: Duration = Duration::from_secs(60);
 pub const QMP_LINE_MAX_BYTES: usize = 1 << 20;
 /// Time to connect to the peer and to exchange greetings with it.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Callers that may be introducing themselves at the same time.
+pub const INTRODUCTIONS_MAX: usize = 8;
 /// Pause between two attempts to reach the peer.
 pub const REDIAL_PAUSE: Duration = Duration::from_millis(250);
 /// Share of the hold's bound at which the guest is paused: what QEMU has queued must still fit above it.

@@ -3,12 +3,13 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::Instant;
 
 use super::{Link, LinkError, greeting};
-use crate::limits::HANDSHAKE_TIMEOUT;
+use crate::limits::{HANDSHAKE_TIMEOUT, INTRODUCTIONS_MAX};
 use crate::report;
 use crate::wake::Wake;
 use crate::wire::{
@@ -122,6 +123,7 @@ impl Listener {
 }
 
 fn listen(listener: &TcpListener, outbox: &SyncSender<Caller>, wake: &Wake) {
+    let places = Arc::new(());
     loop {
         let (socket, address) = match listener.accept() {
             Ok(accepted) => accepted,
@@ -131,16 +133,28 @@ fn listen(listener: &TcpListener, outbox: &SyncSender<Caller>, wake: &Wake) {
                 continue;
             }
         };
-        match introduce(socket) {
-            Ok(caller) => {
-                if outbox.send(caller).is_err() {
-                    return;
+        // One that says nothing must not keep the next one waiting.
+        if Arc::strong_count(&places) > INTRODUCTIONS_MAX {
+            tracing::warn!(%address, "too many callers at once: one is turned away");
+            continue;
+        }
+        let (outbox, wake, place) = (outbox.clone(), wake.clone(), Arc::clone(&places));
+        let started = thread::Builder::new().name("caller".to_owned()).spawn(move || {
+            match introduce(socket) {
+                // The data thread is gone if nobody takes it.
+                Ok(caller) => {
+                    if outbox.send(caller).is_ok() {
+                        wake.ring();
+                    }
                 }
-                wake.ring();
+                Err(error) => {
+                    tracing::warn!(%address, error = report::chain(&error), "a caller did not introduce itself");
+                }
             }
-            Err(error) => {
-                tracing::warn!(%address, error = report::chain(&error), "a caller did not introduce itself");
-            }
+            drop(place);
+        });
+        if let Err(error) = started {
+            tracing::warn!(%error, "no thread for a caller");
         }
     }
 }

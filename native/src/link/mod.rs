@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use crate::limits::HEARTBEAT;
 use crate::wire::{Direction, Encoder, Filled, FrameError, FrameReader, Outgoing, Progress};
 
 pub use dialer::{DialError, Dialer};
@@ -123,24 +124,31 @@ impl Link {
         Ok(progress)
     }
 
-    /// Writes everything, waiting for the peer to take it, but no longer than `patience` without progress.
+    /// Writes everything, waiting for the peer to take it, but no longer than `patience` without progress; calls
+    /// `meanwhile` again and again.
     ///
     /// # Errors
     /// [`LinkError::Io`] or [`LinkError::Silent`].
-    pub fn flush_all(&mut self, body: &[u8], patience: Duration) -> Result<(), LinkError> {
+    pub fn flush_all(
+        &mut self,
+        body: &[u8],
+        patience: Duration,
+        mut meanwhile: impl FnMut(),
+    ) -> Result<(), LinkError> {
         while self.flush(body)? == Progress::Pending {
-            let timeout = Timespec::try_from(patience).map_err(io::Error::other)?;
-            let ready = poll(
+            meanwhile();
+            let waited = self.stalled();
+            if waited >= patience {
+                return Err(LinkError::Silent {
+                    what: "taken our data",
+                    waited,
+                });
+            }
+            let timeout = Timespec::try_from(HEARTBEAT.min(patience)).map_err(io::Error::other)?;
+            match poll(
                 &mut [PollFd::new(&self.socket, PollFlags::OUT)],
                 Some(&timeout),
-            );
-            match ready {
-                Ok(0) => {
-                    return Err(LinkError::Silent {
-                        what: "taken our data",
-                        waited: patience,
-                    });
-                }
+            ) {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(error) => return Err(LinkError::Io(error.into())),
             }

@@ -29,15 +29,11 @@ pub enum Admission {
     Fresh,
 }
 
-/// Decides about a caller.
+/// Whether a caller runs the guest that we are here for, on the same machine.
 ///
 /// # Errors
 /// Why not, for the program and for a person.
-pub fn admit(
-    us: &Ourselves<'_>,
-    replica: &Replica,
-    hello: &Hello,
-) -> Result<Admission, (RefuseCode, String)> {
+pub fn identify(us: &Ourselves<'_>, hello: &Hello) -> Result<(), (RefuseCode, String)> {
     if hello.resource != us.resource {
         let message = format!(
             "this is the engine of {}, not of {}: check the sync ports",
@@ -59,6 +55,19 @@ pub fn admit(
         );
         return Err((RefuseCode::Fingerprint, message));
     }
+    Ok(())
+}
+
+/// Decides about a caller.
+///
+/// # Errors
+/// Why not, for the program and for a person.
+pub fn admit(
+    us: &Ourselves<'_>,
+    replica: &Replica,
+    hello: &Hello,
+) -> Result<Admission, (RefuseCode, String)> {
+    identify(us, hello)?;
     if !replica.is_complete() {
         return Ok(Admission::Fresh);
     }

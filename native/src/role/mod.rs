@@ -141,9 +141,15 @@ impl Engine {
 
     /// Notes something that went wrong and is being dealt with.
     pub fn complain(&self, message: String) {
-        tracing::warn!("{message}");
+        let mut known = false;
         self.board
-            .update(|status| status.last_error = Some(message));
+            .update(|status| known = status.last_error.as_ref() == Some(&message));
+        // A peer that is refused tries again four times a second: said once.
+        if !known {
+            tracing::warn!("{message}");
+            self.board
+                .update(|status| status.last_error = Some(message));
+        }
     }
 
     /// Publishes whom we are connected to.

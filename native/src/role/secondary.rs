@@ -45,8 +45,14 @@ impl Secondary {
     pub fn new(engine: &Engine, guest: Guest) -> Result<Self, Fatal> {
         let fingerprint = guest.fingerprint(&engine.spec)?;
         let pages = guest.pages() as u64;
+        let limit = limits::default_staging_bytes(pages);
+        let mut assembly = Assembly::new(pages, limit);
+        // A replica must not find out at a checkpoint that the host is full.
+        assembly
+            .reserve(limits::STAGING_RETAINED_BYTES.min(limit))
+            .map_err(|violation| Fatal::Staging(std::io::Error::other(violation)))?;
         let secondary = Self {
-            assembly: Assembly::new(pages, limits::default_staging_bytes(pages)),
+            assembly,
             guest,
             fingerprint,
             replica: Replica::default(),
@@ -240,7 +246,10 @@ impl Secondary {
     /// Takes one frame; false if there is none.
     fn take_frame(&mut self, engine: &Engine) -> Result<bool, LinkError> {
         let Some(Connection {
-            link, engine_id, ..
+            link,
+            engine_id,
+            generation,
+            ..
         }) = self.link.as_mut()
         else {
             return Ok(false);
@@ -255,7 +264,7 @@ impl Secondary {
                     let transaction = self.assembly.transaction().expect("the step was Complete");
                     // Staged and checked: it is ours whatever happens now, so the primary need not wait for the copy.
                     link.encoder().ack(transaction.acknowledgement());
-                    link.flush(&[])?;
+                    let sent = link.flush(&[]);
                     let first = !self.replica.is_complete();
                     self.replica.apply(&mut self.guest.ram, transaction);
                     self.assembly.reset();
@@ -265,6 +274,8 @@ impl Secondary {
                         let epoch = self.replica.epoch;
                         engine.board.update(|status| status.epoch = epoch);
                     }
+                    // Only now: that the primary cannot hear the ack makes the transaction no less ours.
+                    sent?;
                 }
             }
             FrameKind::SyncPages if self.replica.state == ReplicaState::Receiving => {
@@ -278,6 +289,8 @@ impl Secondary {
             }
             FrameKind::Input => self.replica.note_input(frame.payload),
             FrameKind::SyncBegin => {
+                // A primary may have gone solo, in a new generation, since it introduced itself.
+                *generation = header.generation;
                 self.assembly.expect(header.generation, header.epoch);
                 self.replica.begin(header.generation, *engine_id);
                 self.receiving_since = Instant::now();
@@ -498,7 +511,7 @@ impl Secondary {
         {
             link.encoder()
                 .control(ControlKind::Farewell, *generation, self.replica.epoch, &[]);
-            if let Err(error) = link.flush_all(&[], FAREWELL_TIMEOUT) {
+            if let Err(error) = link.flush_all(&[], FAREWELL_TIMEOUT, || {}) {
                 tracing::warn!(
                     error = report::chain(&error),
                     "the farewell did not reach the primary"

@@ -29,7 +29,7 @@ pub const SEGMENTS_PER_WRITE: usize = 64;
 /// Memory that an emptied [`super::Outgoing`] keeps for the next use, bytes.
 pub const OUTGOING_RETAINED_BYTES: usize = 4 << 20;
 /// Memory that a reset [`super::Assembly`] keeps for the next transaction unless told otherwise, bytes.
-pub const STAGING_RETAINED_BYTES: usize = 64 << 20;
+pub const STAGING_RETAINED_BYTES: usize = 20 << 20;
 /// Device state, outputs and tables that a transaction may carry beside the guest's RAM, bytes.
 pub const STAGING_SLACK_BYTES: usize = 128 << 20;
 

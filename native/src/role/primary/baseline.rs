@@ -5,12 +5,14 @@ use std::time::Instant;
 use super::{Engine, Fatal, Primary};
 use crate::control::messages::SyncProgress;
 use crate::guest::pages::PageSet;
-use crate::limits::{BASELINE_CHUNK_PAGES, BASELINE_ROUNDS_MAX, PAGE_BYTES, STAGING_PAGES};
+use crate::limits::{BASELINE_CHUNK_PAGES, PAGE_BYTES, STAGING_PAGES};
 
 /// Pages that may be left for the first checkpoint, which sends them while the guest is paused.
 const REST_PAGES: usize = STAGING_PAGES / 4;
 /// Rounds without getting closer after which the rest is sent while the guest is paused.
 const FRUITLESS_ROUNDS_MAX: u32 = 3;
+/// Longest pause that a guest is put through for its first checkpoint, estimated from the rate so far (seconds).
+const FIRST_PAUSE_MAX_S: f64 = 1.0;
 
 /// A baseline on its way.
 #[derive(Debug)]
@@ -52,18 +54,39 @@ impl Baseline {
         }
     }
 
-    /// Whether so few pages are left, or so little is gained by another round, that the first checkpoint takes the rest.
-    fn is_close_enough(&mut self, left: usize) -> bool {
+    /// Whether so few pages are left, or so little is gained by another round, that the first checkpoint takes the rest
+    /// with the guest paused. A guest that would be paused for too long stays without a replica instead, unless somebody
+    /// who wants it elsewhere is waiting.
+    fn is_close_enough(&mut self, left: usize, hurried: bool) -> bool {
         if left < self.fewest_left {
             self.fewest_left = left;
             self.fruitless_rounds = 0;
         } else {
             self.fruitless_rounds += 1;
         }
-        left <= REST_PAGES
-            || self.fruitless_rounds >= FRUITLESS_ROUNDS_MAX
-            || self.round >= BASELINE_ROUNDS_MAX
+        let fruitless = self.fruitless_rounds >= FRUITLESS_ROUNDS_MAX;
+        let sent = usize::try_from(self.sent_pages)
+            .unwrap_or(usize::MAX)
+            .max(1);
+        let pause_s = self.since.elapsed().as_secs_f64() * pages_as_f64(left) / pages_as_f64(sent);
+        if left > REST_PAGES && fruitless && !hurried && pause_s > FIRST_PAUSE_MAX_S {
+            if self.fruitless_rounds.is_power_of_two() {
+                tracing::warn!(
+                    rounds = self.round,
+                    left,
+                    pause_s,
+                    "the guest writes faster than the link carries: no replica yet"
+                );
+            }
+            return false;
+        }
+        left <= REST_PAGES || fruitless
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "page counts are far below 2^52")]
+fn pages_as_f64(pages: usize) -> f64 {
+    pages as f64
 }
 
 impl Primary {
@@ -99,7 +122,8 @@ impl Primary {
         }
         self.guest.collect_dirty(&mut self.owed)?;
         let left = self.owed.count();
-        if baseline.is_close_enough(left) {
+        let hurried = self.demotion.is_some();
+        if baseline.is_close_enough(left, hurried) {
             tracing::info!(
                 rounds = baseline.round,
                 left,
@@ -123,11 +147,27 @@ mod tests {
     #[test]
     fn rounds_go_on_while_they_help_and_end_when_they_do_not() {
         let mut baseline = Baseline::new();
-        assert!(!baseline.is_close_enough(60_000));
-        assert!(!baseline.is_close_enough(20_000));
-        assert!(baseline.is_close_enough(REST_PAGES));
+        assert!(!baseline.is_close_enough(60_000, false));
+        assert!(!baseline.is_close_enough(20_000, false));
+        assert!(baseline.is_close_enough(REST_PAGES, false));
         let mut stuck = Baseline::new();
-        let verdicts: Vec<bool> = (0..4).map(|_| stuck.is_close_enough(50_000)).collect();
+        stuck.sent_pages = 1 << 40;
+        let verdicts: Vec<bool> = (0..4)
+            .map(|_| stuck.is_close_enough(50_000, false))
+            .collect();
         assert_eq!(verdicts, [false, false, false, true]);
+    }
+
+    #[test]
+    fn a_guest_is_not_paused_for_long_to_get_its_replica_unless_it_has_to_move() {
+        let mut slow = Baseline::new();
+        slow.sent_pages = 1;
+        slow.since = Instant::now()
+            .checked_sub(std::time::Duration::from_secs(10))
+            .expect("the host is up for longer");
+        for _ in 0..10 {
+            assert!(!slow.is_close_enough(50_000, false));
+        }
+        assert!(slow.is_close_enough(50_000, true));
     }
 }

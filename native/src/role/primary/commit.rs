@@ -17,7 +17,6 @@ use crate::wire::{FrameKind, Header};
 #[derive(Debug)]
 pub(super) struct InFlight {
     pub(super) awaited: Awaited,
-    pub(super) since: Instant,
     /// First checkpoint after a baseline: until its commit has left, the secondary has nothing, and a primary that was
     /// solo still is.
     fallback: Option<Solo>,
@@ -25,6 +24,8 @@ pub(super) struct InFlight {
     last: bool,
     /// Bytes of the connection up to the end of the commit, once that is encoded.
     commit_ends_at: Option<u64>,
+    /// When all of it had been written: from then on an ack is waited for.
+    written_at: Option<Instant>,
 }
 
 impl InFlight {
@@ -106,10 +107,10 @@ impl Primary {
         let pages = self.captured.count();
         self.in_flight = Some(InFlight {
             awaited,
-            since: stopped_at,
             fallback,
             last: self.halt.is_some(),
             commit_ends_at: None,
+            written_at: None,
         });
         self.last_checkpoint = stopped_at;
         engine.statistics.record_checkpoint(pages);
@@ -124,7 +125,7 @@ impl Primary {
             self.flush_link(engine);
         } else {
             // More than the staging area holds: the guest waits while it is sent, which also slows its writing down.
-            let sent = self.send_in_parts(awaited, ack_timeout(engine));
+            let sent = self.send_in_parts(engine, awaited);
             self.resume_after(paused_at)?;
             match sent {
                 Ok(()) => {}
@@ -143,7 +144,7 @@ impl Primary {
         Ok(())
     }
 
-    fn send_in_parts(&mut self, awaited: Awaited, patience: Duration) -> Result<(), Sending> {
+    fn send_in_parts(&mut self, engine: &Engine, awaited: Awaited) -> Result<(), Sending> {
         self.encode_begin(awaited);
         let mut from = 0;
         while let Some(next) =
@@ -151,17 +152,19 @@ impl Primary {
                 .copy(&self.guest.ram, &self.captured, from, STAGING_PAGES)
         {
             self.encode_pages();
-            self.flush_link_now(patience)?;
+            self.flush_link_now(engine)?;
             from = next;
         }
         self.encode_end().map_err(Sending::Fatal)?;
-        self.flush_link_now(patience)
+        self.flush_link_now(engine)
     }
 
-    fn flush_link_now(&mut self, patience: Duration) -> Result<(), Sending> {
+    fn flush_link_now(&mut self, engine: &Engine) -> Result<(), Sending> {
         match &mut self.link {
             Some(link) => link
-                .flush_all(self.staging.body(), patience)
+                .flush_all(self.staging.body(), ack_timeout(engine), || {
+                    engine.board.beat();
+                })
                 .map_err(Sending::Link),
             None => Err(Sending::Link(LinkError::Closed)),
         }
@@ -251,8 +254,16 @@ impl Primary {
     }
 
     /// A secondary that has not acknowledged for too long is as good as gone.
-    pub(super) fn overdue(&self, engine: &Engine) -> Option<Duration> {
-        let waited = self.in_flight.as_ref()?.since.elapsed();
+    pub(super) fn overdue(&mut self, engine: &Engine) -> Option<Duration> {
+        let bytes_written = self.link.as_ref()?.outgoing.bytes_written();
+        let in_flight = self.in_flight.as_mut()?;
+        if !in_flight.may_be_there(bytes_written) {
+            return None;
+        }
+        let waited = in_flight
+            .written_at
+            .get_or_insert_with(Instant::now)
+            .elapsed();
         (waited >= ack_timeout(engine)).then_some(waited)
     }
 }

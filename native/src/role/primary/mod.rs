@@ -173,13 +173,14 @@ impl Primary {
 
     fn live(&mut self, engine: &mut Engine) -> Result<Next, Fatal> {
         loop {
-            self.keep_link(engine);
             let ready = self.wait(engine)?;
             engine.board.beat();
             let [from_link, from_guest, from_world, orders, from_qmp, death] = ready;
             if !from_link.is_empty() {
                 self.serve_link(engine);
             }
+            // After what has arrived was read: an ack that is here is not overdue.
+            self.keep_link(engine);
             if !from_guest.is_empty() {
                 self.take_outputs(engine)?;
             }
@@ -251,9 +252,6 @@ impl Primary {
         }
         if self.is_ready_for_checkpoint() {
             deadline = deadline.min(self.last_checkpoint + max_epoch_age(engine));
-        }
-        if let Some(in_flight) = &self.in_flight {
-            deadline = deadline.min(in_flight.since + ack_timeout(engine));
         }
         if let Some(demotion) = &self.demotion {
             deadline = deadline.min(demotion.deadline);

@@ -5,6 +5,7 @@ use super::{Engine, Fatal, Mode, Next, Primary};
 use crate::control::{ErrorCode, OkBody, Order, OrderCommand, PromoteMode, ReplyHandle};
 use crate::link::Caller;
 use crate::release::Solo;
+use crate::role::admission::{Ourselves, identify};
 use crate::wire::RefuseCode;
 
 impl Primary {
@@ -33,22 +34,36 @@ impl Primary {
         Ok(None)
     }
 
-    /// Another primary calls. Only a parked guest gives way, and only to a history newer than its own.
+    /// Another primary calls. Only a parked guest gives way, and only to a newer history of the same guest.
     fn answer_door(&mut self, engine: &Engine, caller: Caller) -> Option<Next> {
-        if matches!(self.mode, Mode::Parked) && caller.hello.generation > self.generation {
-            tracing::info!(
-                theirs = caller.hello.generation,
-                ours = self.generation,
-                "the guest runs on the other host"
-            );
-            return Some(Next::Secondary(Some(caller)));
-        }
-        let message = format!(
-            "{} holds the guest in generation {}",
-            engine.spec.node, self.generation
-        );
+        let us = Ourselves {
+            resource: &engine.spec.resource,
+            vm_uuid: engine.spec.machine.uuid,
+            fingerprint: &self.fingerprint,
+        };
+        let (code, message) = match identify(&us, &caller.hello) {
+            Ok(())
+                if matches!(self.mode, Mode::Parked)
+                    && caller.hello.generation > self.generation =>
+            {
+                tracing::info!(
+                    theirs = caller.hello.generation,
+                    ours = self.generation,
+                    "the guest runs on the other host"
+                );
+                return Some(Next::Secondary(Some(caller)));
+            }
+            Ok(()) => {
+                let message = format!(
+                    "{} holds the guest in generation {}",
+                    engine.spec.node, self.generation
+                );
+                (RefuseCode::Role, message)
+            }
+            Err(refusal) => refusal,
+        };
         engine.complain(format!("{} was refused: {message}", caller.hello.node));
-        caller.refuse(RefuseCode::Role, message);
+        caller.refuse(code, message);
         None
     }
 
