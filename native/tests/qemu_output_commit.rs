@@ -218,7 +218,9 @@ fn a_guest_that_sends_a_lot_is_paused_before_the_hold_overflows() {
             flood.settle();
         }
         traffic.finish();
-        assert_eq!(first.wait_state("protected")["guest"], "running");
+        first.wait_status("protected and running", |status| {
+            status["state"] == "protected" && status["guest"] == "running"
+        });
         assert_eq!(second.status()["state"], "in-sync");
     });
 }
