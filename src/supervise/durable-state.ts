@@ -12,7 +12,7 @@ import type { ResourcePaths } from '../shared/paths.js';
  *   none ── promote ──► solo ──► protected ──► (solo | outdated | clean)
  *
  * sync: none       never had the guest
- *       protected  the last generation seen here had a complete replica: the other node may have gone on
+ *       protected  a replica of the last generation seen here was made, or was being made: the other node may have gone on
  *       solo       this node's guest went on without a replica
  *       outdated   the other node has, or may have, a newer guest
  *       clean      the guest was ended in order here, nothing newer exists

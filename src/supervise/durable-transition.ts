@@ -8,8 +8,14 @@ export interface EngineView {
 }
 
 /**
- * What the disk must say once the engine is in this state. Pure.
- * An engine of an older generation than the disk changes nothing: the step to the newer one is under way.
+ * What the disk must say once the engine is in this state. Pure. Two rules:
+ *
+ * `solo`, the right to boot alone, is written only while the engine itself is solo. From the moment a replica is being
+ * made (`syncing`) the other node may hold a complete one: its ack, and with it the engine's next state, may be lost.
+ * The guest then waits for the other node, and what that one really has decides.
+ *
+ * The generation never goes back. An engine that is behind the disk is one whose step to the newer generation has not
+ * come, or never will (a supervisor died half-way, a promote failed): its replica counts all the same.
  */
 export function durableAfter(
   durable: DurableState,
@@ -17,25 +23,22 @@ export function durableAfter(
   me: string,
   peer: string,
 ): DurableState {
-  const mine = { ...durable, generation: engine.generation, owner: me };
+  const generation = Math.max(durable.generation, engine.generation);
   switch (engine.state) {
     case 'solo':
+      if (engine.generation < durable.generation) return durable;
+      return { ...durable, generation, owner: me, role: 'primary', sync: 'solo' };
     case 'syncing':
-      return engine.generation < durable.generation ? durable : { ...mine, role: 'primary', sync: 'solo' };
     case 'protected':
-      return engine.generation < durable.generation
-        ? durable
-        : { ...mine, role: 'primary', sync: 'protected' };
     case 'frozen':
-      return durable;
+      return { ...durable, generation, owner: me, role: 'primary', sync: 'protected' };
     case 'ended':
       return { ...durable, role: 'secondary', sync: 'clean' };
     case 'parked':
       return { ...durable, role: 'secondary', sync: 'solo' };
     case 'in-sync':
     case 'handed-over':
-      if (engine.generation < durable.generation) return durable;
-      return { ...durable, generation: engine.generation, owner: peer, role: 'secondary', sync: 'protected' };
+      return { ...durable, generation, owner: peer, role: 'secondary', sync: 'protected' };
     case 'receiving':
       // The other node's guest runs on; a boot from here alone would be a boot of an old one.
       return { ...durable, role: 'secondary', sync: durable.sync === 'none' ? 'none' : 'outdated' };
@@ -59,14 +62,14 @@ export function durableAtStop(durable: DurableState, engine: EngineView | undefi
     case 'receiving':
       return durable.sync === 'none' ? durable : outdated;
     case 'solo':
-    case 'syncing':
     case 'parked':
     case 'ended':
       return clean;
+    case 'syncing':
     case 'protected':
     case 'frozen':
       // Stopped without a demote: the other node's replica may be promoted.
-      return durable;
+      return { ...durable, sync: 'protected' };
     case 'empty':
       return durable;
     case undefined:
