@@ -39,10 +39,10 @@ export class DemoStory {
     await this.#prepare();
     const first = await this.#create();
     const survivor = lab.nodes.find((node) => node !== first) ?? '';
-    const monitor_p50_ms = await monitorTime_ms(lab, first, RESOURCE);
 
     narrator.title('Traffic: one TCP connection to a counter in the guest');
     await narrator.wait('the guest boots', Traffic.guestIsUp(lab));
+    const monitor_p50_ms = await monitorTime_ms(lab, first, RESOURCE);
     const traffic = await Traffic.start(lab);
     const phase = await this.#protectedPhase(traffic, first);
     const extra_mib = await Promise.all(lab.nodes.map((node) => engineExtraMemory_mib(lab, node, GUEST_MIB)));
