@@ -1,6 +1,7 @@
 import { actionBudget } from '../pacemaker/environment.js';
 import { exitCode } from '../pacemaker/exit-codes.js';
 import { AgentError, toAgentError } from '../shared/error.js';
+import { limits } from '../shared/limits.js';
 import type { Environment } from '../shared/paths.js';
 import { askSupervisor } from '../supervise/client.js';
 import { contextOf, wasStarted } from './context.js';
@@ -15,13 +16,18 @@ export async function promote(env: Environment): Promise<number> {
     );
   }
   const deadline = Date.now() + actionBudget(env);
+  const ask = async () => {
+    const left = deadline - Date.now();
+    const timeout_ms = Math.max(Math.floor(left - limits.answer_ms), 1);
+    await askSupervisor(paths.supervisor_socket, { command: 'promote', timeout_ms }, left);
+  };
   try {
-    await askSupervisor(paths.supervisor_socket, { command: 'promote' }, deadline - Date.now());
+    await ask();
   } catch (error) {
     if (toAgentError(error, 'protocol').code !== 'not-running') throw error;
     const { reviveSupervisor } = await import('./await-supervisor.js');
     await reviveSupervisor(paths, env, deadline - Date.now());
-    await askSupervisor(paths.supervisor_socket, { command: 'promote' }, deadline - Date.now());
+    await ask();
   }
   return exitCode.ok;
 }

@@ -87,8 +87,8 @@ export class EngineClient {
     return (await this.#ask({ command: 'status' }, statusReply, limits.status_ms)).status;
   }
 
-  async promote(mode: 'cold' | 'hot', generation: number): Promise<void> {
-    await this.#ask({ command: 'promote', mode, generation }, promoteReply, limits.engine_command_ms);
+  async promote(mode: 'cold' | 'hot', generation: number, timeoutMs: number): Promise<void> {
+    await this.#ask({ command: 'promote', mode, generation }, promoteReply, timeoutMs);
   }
 
   async demote(timeoutMs: number): Promise<DemoteOutcome> {

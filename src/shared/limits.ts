@@ -23,8 +23,10 @@ export const limits = {
   exit_code_ms: 5,
   /** A monitor's question to the supervisor, who asks the engine in turn. */
   monitor_ms: 8_000,
-  /** promote, enter-solo: loading the state takes 20 ms; a disk replay may take long. */
+  /** enter-solo, which only turns a page; promote and demote get what their action has left. */
   engine_command_ms: 60_000,
+  /** What of a promotion's time is kept for the engine while state.json cannot be written and is tried again. */
+  promote_reserve_ms: 5_000,
   /** An orderly stop of the engine, before it is killed. */
   engine_stop_ms: 5_000,
   /** The supervisor's whole orderly stop, before everything is killed. */
@@ -37,10 +39,16 @@ export const limits = {
   cluster_tool_ms: 2_000,
   /** Between two looks of the supervisor at everything. */
   tick_ms: 1_000,
+  /** Between two proofs that the disk under state.json takes a write. */
+  disk_probe_ms: 3_000,
+  /** A write of state.json that takes longer counts as failed until it is done. */
+  disk_stuck_ms: 5_000,
   /** Between two looks at whether the node attributes are still there. */
   verify_ms: 30_000,
   /** An action's time-out when Pacemaker did not give one. */
   action_ms: 60_000,
   /** What an action keeps of its time-out to clean up and to answer before Pacemaker kills it. */
   action_margin_ms: 3_000,
+  /** From the supervisor's last moment to answer to the end of the action's patience. */
+  answer_ms: 1_000,
 } as const;

@@ -14,8 +14,8 @@ export interface SupervisorStatus {
 }
 
 type Command =
-  | { readonly command: 'ping' | 'status' | 'promote' | 'stop' }
-  | { readonly command: 'demote'; readonly timeout_ms: number };
+  | { readonly command: 'ping' | 'status' | 'stop' }
+  | { readonly command: 'promote' | 'demote'; readonly timeout_ms: number };
 
 function isObject(value: unknown): value is Message {
   return typeof value === 'object' && value !== null;

@@ -44,7 +44,8 @@ export function decidePromotion(evidence: PromotionEvidence): Promotion {
       };
     }
     case 'empty':
-      return decideScore(evidence) === null
+      // Whether the disk takes a write is seen when it is written to.
+      return decideScore({ ...evidence, disk_writable: true }) === null
         ? { kind: 'refuse', reason: coldRefusal(evidence) }
         : { kind: 'cold', generation };
   }

@@ -9,13 +9,21 @@ export interface ScoreEvidence {
   readonly durable: DurableState;
   /** undefined: the other node is away, or its supervisor has not spoken. */
   readonly peer_disk: DiskWord | undefined;
+  /** The disk took the last write: a promotion begins with one. */
+  readonly disk_writable: boolean;
 }
 
 /** null: no score, so Pacemaker never promotes this node. */
 export type Score = 10000 | 1000 | 10 | 5 | null;
 
 /** May this node be promoted, and how much rather than the other? Pure. */
-export function decideScore({ me, engine, durable, peer_disk }: ScoreEvidence): Score {
+export function decideScore(evidence: ScoreEvidence): Score {
+  const score = scoreOf(evidence);
+  // A guest that runs needs no write, and without its score Pacemaker would demote it.
+  return score === 10000 || evidence.disk_writable ? score : null;
+}
+
+function scoreOf({ me, engine, durable, peer_disk }: ScoreEvidence): Score {
   switch (engine?.state) {
     case undefined:
       return null;

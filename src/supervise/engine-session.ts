@@ -105,8 +105,8 @@ export class EngineSession {
     return status;
   }
 
-  promote(mode: 'cold' | 'hot', generation: number): Promise<void> {
-    return this.#run((engine) => engine.promote(mode, generation));
+  promote(mode: 'cold' | 'hot', generation: number, timeoutMs: number): Promise<void> {
+    return this.#run((engine) => engine.promote(mode, generation, timeoutMs));
   }
 
   demote(timeoutMs: number): Promise<DemoteOutcome> {

@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import { EngineRefusal } from '../engine/client.js';
-import { AgentError, messageOf } from '../shared/error.js';
+import { AgentError, messageOf, toAgentError } from '../shared/error.js';
+import { limits } from '../shared/limits.js';
 import type { ResourcePaths } from '../shared/paths.js';
 import { identify, type ProcessIdentity } from '../shared/process-identity.js';
 import { initialState, sameState, type DurableState, type DurableStore } from './durable-state.js';
@@ -16,6 +17,9 @@ export class Ledger {
   readonly #log: Logger;
   #durable: DurableState | undefined;
   #recorded = '';
+  #failure: AgentError | undefined;
+  #writingSince: number | undefined;
+  #triedAt = 0;
 
   constructor(paths: ResourcePaths, launch: Launch, store: DurableStore, log: Logger) {
     this.#paths = paths;
@@ -32,6 +36,7 @@ export class Ledger {
   /** Before an engine is started. @throws AgentError state-unusable: then none is */
   async open(): Promise<void> {
     this.#durable = await this.#store.open(this.#launch.vm_uuid);
+    this.#triedAt = Date.now();
   }
 
   /** Beside an engine that runs. A state.json that broke is made again from what the engine says: the guest goes on. */
@@ -57,8 +62,43 @@ export class Ledger {
   /** Written only on change. @throws AgentError state-unusable: the old state stands then */
   async save(change: Partial<DurableState>): Promise<DurableState> {
     const next = { ...this.known(), ...change };
-    if (!sameState(this.known(), next)) this.#durable = await this.#store.write(next);
+    if (!sameState(this.known(), next)) await this.#write(next);
     return this.known();
+  }
+
+  /** Why the last write failed, if it did. */
+  get failure(): AgentError | undefined {
+    return this.#failure;
+  }
+
+  /** Whether the disk took the last write, and is not stuck in one. */
+  get writable(): boolean {
+    const since = this.#writingSince;
+    return this.#failure === undefined && (since === undefined || Date.now() - since < limits.disk_stuck_ms);
+  }
+
+  /**
+   * Writes what is there already, every few seconds: a promotion begins with a write, and that the disk is full is
+   * better known before Pacemaker counts on this node. @throws AgentError state-unusable
+   */
+  async probe(): Promise<void> {
+    if (Date.now() - this.#triedAt >= limits.disk_probe_ms) await this.#write(this.known());
+  }
+
+  async #write(next: DurableState): Promise<void> {
+    this.#triedAt = Date.now();
+    this.#writingSince = this.#triedAt;
+    try {
+      this.#durable = await this.#store.write(next);
+      if (this.#failure) this.#log.info('state.json can be written again');
+      this.#failure = undefined;
+    } catch (error) {
+      if (!this.#failure) this.#log.error(messageOf(error));
+      this.#failure = toAgentError(error, 'state-unusable');
+      throw error;
+    } finally {
+      this.#writingSince = undefined;
+    }
   }
 
   /** What the disk must say once the engine is in this state. */
@@ -76,7 +116,9 @@ export class Ledger {
     try {
       await tellEngine();
     } catch (error) {
-      if (error instanceof EngineRefusal && error.nothing_changed) await this.save(before);
+      // A disk that fails now is told to the log; the next look at the engine mends what it says.
+      if (error instanceof EngineRefusal && error.nothing_changed)
+        await this.save(before).catch(() => undefined);
       throw error;
     }
   }

@@ -8,7 +8,7 @@ export const supervisorRequest = v.variant('command', [
   /** Answered without a look at the engine: tells a supervisor that hangs from an engine that does. */
   v.strictObject({ ...envelope, command: v.literal('ping') }),
   v.strictObject({ ...envelope, command: v.literal('status') }),
-  v.strictObject({ ...envelope, command: v.literal('promote') }),
+  v.strictObject({ ...envelope, command: v.literal('promote'), timeout_ms: timeout }),
   v.strictObject({ ...envelope, command: v.literal('demote'), timeout_ms: timeout }),
   v.strictObject({ ...envelope, command: v.literal('stop') }),
 ]);

@@ -74,7 +74,7 @@ async function perform(supervisor: Supervisor, request: SupervisorRequest): Prom
     case 'status':
       return await supervisor.status();
     case 'promote':
-      await supervisor.promote();
+      await supervisor.promote(request.timeout_ms);
       return {};
     case 'demote':
       await supervisor.demote(request.timeout_ms);

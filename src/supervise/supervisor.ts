@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { EngineEvent, EngineStatus } from '../engine/messages.js';
 import { hasQuorum, queryAttribute } from '../pacemaker/tools.js';
@@ -46,6 +47,9 @@ export class Supervisor {
   #peerDisk: DiskWord | undefined;
   #peerOutdatedGeneration: number | undefined;
   #wasPromoted = false;
+  #promoting = false;
+  /** A stop is waiting for the mailbox. */
+  #ending = false;
   /** Of a lost engine and its QEMU: those that SIGKILL did not end. */
   #survivors: readonly ProcessIdentity[] = [];
 
@@ -71,7 +75,10 @@ export class Supervisor {
 
   /** Looks at everything again; called about once a second, and skipped while something else is under way. */
   tick(): void {
-    if (this.#phase === 'running' && this.#mailbox.idle) this.#refreshSoon();
+    if (this.#phase !== 'running') return;
+    if (this.#mailbox.idle) this.#refreshSoon();
+    // A write that hangs holds up everything; but a promotion that waits for the disk may still come to something.
+    else if (!this.#parts.ledger.writable && !this.#promoting) this.#publish();
   }
 
   async status(): Promise<Record<string, unknown>> {
@@ -86,13 +93,14 @@ export class Supervisor {
       }
     }
     const verdict = this.#verdict(engine, silence);
+    const failure = this.#failure ?? this.#parts.ledger.failure;
     return {
       phase: this.#phase,
       resource: this.#parts.launch.resource,
       node: this.#parts.launch.node,
       peer: this.#parts.launch.peer,
       monitor: { code: verdict.code, recurring: verdict.recurring, reason: verdict.reason ?? null },
-      failure: this.#failure ? { code: this.#failure.code, message: this.#failure.message } : null,
+      failure: failure ? { code: failure.code, message: failure.message } : null,
       promotion_score: this.#parts.score.wanted,
       durable: this.#parts.ledger.durable ?? null,
       peer_disk: this.#peerDisk ?? null,
@@ -100,30 +108,63 @@ export class Supervisor {
     };
   }
 
-  promote(): Promise<void> {
+  promote(timeoutMs: number): Promise<void> {
+    const deadline = Date.now() + timeoutMs;
     return this.#mailbox.run(async () => {
-      const session = this.#running();
-      const engine = await this.#observe(session);
-      const { launch, ledger, log } = this.#parts;
-      const durable = await ledger.saveAfter(engine);
-      if (engine.state === 'empty') await this.#askPeerDisk();
-      const decision = decidePromotion({
-        resource: launch.resource,
-        me: launch.node,
-        peer: launch.peer,
-        engine,
-        durable,
-        peer_disk: this.#peerDisk,
-      });
-      if (decision.kind === 'already') return;
-      if (decision.kind === 'refuse') throw new AgentError('refused', decision.reason);
-      const { kind: mode, generation } = decision;
-      log.info({ mode, generation }, 'promoting');
-      await ledger.beginGeneration(generation, () => session.promote(mode, generation));
-      this.#wasPromoted = true;
+      const { ledger, score } = this.#parts;
+      this.#promoting = true;
+      try {
+        await this.#promotePatiently(deadline);
+      } finally {
+        this.#promoting = false;
+        // What Pacemaker does next it decides by the score: here before the answer, if the disk had taken it away.
+        if (score.wanted === null || !ledger.writable) {
+          await this.#refresh().catch(() => undefined);
+          await score.settle(limits.cluster_tool_ms);
+        }
+      }
       // Pacemaker waits for the answer, and the guest runs: score and record follow on their own.
       this.#refreshSoon();
     });
+  }
+
+  /** A promote that fails makes Pacemaker stop what may be the last live copy: a disk in trouble is given time. */
+  async #promotePatiently(deadline: number): Promise<void> {
+    for (;;) {
+      try {
+        await this.#promoteOnce(deadline);
+        return;
+      } catch (error) {
+        const patience = deadline - Date.now() - limits.promote_reserve_ms - limits.tick_ms;
+        if (!(error instanceof AgentError) || error.code !== 'state-unusable' || patience < 0) throw error;
+        await sleep(limits.tick_ms);
+        if (this.#phase !== 'running' || this.#ending) throw error;
+      }
+    }
+  }
+
+  async #promoteOnce(deadline: number): Promise<void> {
+    const session = this.#running();
+    const engine = await this.#observe(session);
+    const { launch, ledger, log } = this.#parts;
+    const durable = await ledger.saveAfter(engine);
+    if (engine.state === 'empty') await this.#askPeerDisk();
+    const decision = decidePromotion({
+      resource: launch.resource,
+      me: launch.node,
+      peer: launch.peer,
+      engine,
+      durable,
+      peer_disk: this.#peerDisk,
+    });
+    if (decision.kind === 'already') return;
+    if (decision.kind === 'refuse') throw new AgentError('refused', decision.reason);
+    const { kind: mode, generation } = decision;
+    log.info({ mode, generation }, 'promoting');
+    await ledger.beginGeneration(generation, () =>
+      session.promote(mode, generation, Math.max(deadline - Date.now(), 1)),
+    );
+    this.#wasPromoted = true;
   }
 
   demote(timeoutMs: number): Promise<void> {
@@ -164,6 +205,7 @@ export class Supervisor {
 
   /** Ends engine and guest in order if they take it, by SIGKILL if not. Never fails for the disk's or cluster's sake. */
   stop(): Promise<void> {
+    this.#ending = true;
     this.#session?.expectEnd();
     this.#session?.abandonCommand();
     return this.#mailbox.run(async () => {
@@ -257,7 +299,8 @@ export class Supervisor {
     void this.#mailbox
       .run(() => this.#refresh())
       .catch((error: unknown) => {
-        this.#parts.log.warn(messageOf(error));
+        // The ledger has told of it, once.
+        if (error !== this.#parts.ledger.failure) this.#parts.log.warn(messageOf(error));
       });
   }
 
@@ -267,7 +310,9 @@ export class Supervisor {
     if (this.#phase !== 'running' || !session) return;
     const engine = await this.#observe(session);
     try {
-      await this.#parts.ledger.saveAfter(engine);
+      const { ledger } = this.#parts;
+      await ledger.saveAfter(engine);
+      if (engine.role === 'secondary' || !ledger.writable) await ledger.probe();
     } finally {
       // A full disk must not leave the cluster with a score that no longer holds.
       if (engine.state === 'empty') await this.#askPeerDisk();
@@ -299,7 +344,13 @@ export class Supervisor {
     const { durable } = this.#parts.ledger;
     if (!durable) return;
     const alive = this.#phase === 'running' ? this.#engine : undefined;
-    const wanted = decideScore({ me: launch.node, engine: alive, durable, peer_disk: this.#peerDisk });
+    const wanted = decideScore({
+      me: launch.node,
+      engine: alive,
+      durable,
+      peer_disk: this.#peerDisk,
+      disk_writable: this.#parts.ledger.writable,
+    });
     score.want(wanted === null ? null : String(wanted));
     disk.want(formatDiskWord(durable, alive?.role === 'primary' && alive.state !== 'ended'));
   }

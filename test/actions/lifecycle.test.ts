@@ -107,6 +107,19 @@ test('an engine that refuses leaves the generation on disk as it was', async () 
   expect(await host.state()).toEqual(before);
 });
 
+test('a promotion that the engine never answers ends with the action’s time, and the disk claims no guest', async () => {
+  const status = { role: 'secondary', state: 'in-sync', generation: 2 };
+  const host = await Host.create({ status, mute: 'promote' });
+  await host.run('start');
+  await host.awaitState('protected', 2);
+  const promoted = await host.run('promote', { OCF_RESKEY_CRM_meta_timeout: '6000' });
+  expect(promoted.code).toBe(1);
+  expect(promoted.reason).toMatch(/the engine did not answer within (\d{1,3}|1\d{3}|2000) ms/);
+  await host.awaitState('protected', 3);
+  expect(await host.state()).toMatchObject({ owner: 'n2', role: 'secondary' });
+  await host.awaitScore('1000');
+});
+
 test('a cold start is refused while the other node runs the guest', async () => {
   const host = await Host.create();
   await host.setAttribute('kemari-vm1-disk', 'n2', '3:n2:protected:primary');

@@ -66,9 +66,15 @@ describe('decideScore', () => {
     const engine = engines.find((one) => one.state === state);
     for (const sync of syncWords) {
       for (const peer of ['-', '9:n2:protected:primary', '0:-:none:secondary']) {
-        expect(decideScore({ me: 'n1', engine, durable: disk(3, 'n1', sync), peer_disk: word(peer) })).toBe(
-          score,
-        );
+        expect(
+          decideScore({
+            me: 'n1',
+            engine,
+            durable: disk(3, 'n1', sync),
+            peer_disk: word(peer),
+            disk_writable: true,
+          }),
+        ).toBe(score);
       }
     }
   });
@@ -89,12 +95,30 @@ describe('decideScore', () => {
     ['the other says nonsense', disk(3, 'n1', 'protected'), '3:n1:fine', null],
   ])('empty engine, %s', (_, durable, peer, score) => {
     const engine = { role: 'secondary', state: 'empty' } as const;
-    expect(decideScore({ me: 'n1', engine, durable, peer_disk: word(peer) })).toBe(score);
+    expect(decideScore({ me: 'n1', engine, durable, peer_disk: word(peer), disk_writable: true })).toBe(
+      score,
+    );
+  });
+
+  test('a disk that takes no write takes the score away, except from a guest that runs', () => {
+    for (const engine of engines) {
+      for (const durable of allDisks) {
+        const evidence = { me: 'n1', engine, durable, peer_disk: word('0:-:none:secondary') };
+        const score = decideScore({ ...evidence, disk_writable: false });
+        expect(score).toBe(engine.role === 'primary' && engine.state !== 'ended' ? 10000 : null);
+      }
+    }
   });
 
   test('no engine, no score', () => {
     expect(
-      decideScore({ me: 'n1', engine: undefined, durable: disk(3, 'n1', 'solo'), peer_disk: undefined }),
+      decideScore({
+        me: 'n1',
+        engine: undefined,
+        durable: disk(3, 'n1', 'solo'),
+        peer_disk: undefined,
+        disk_writable: true,
+      }),
     ).toBeNull();
   });
 
@@ -102,8 +126,20 @@ describe('decideScore', () => {
     const engine = { role: 'secondary', state: 'empty' } as const;
     for (const [one, other] of pairsOfDisks()) {
       const scores = [
-        decideScore({ me: 'n1', engine, durable: one, peer_disk: word(formatDiskWord(other, false)) }),
-        decideScore({ me: 'n2', engine, durable: other, peer_disk: word(formatDiskWord(one, false)) }),
+        decideScore({
+          me: 'n1',
+          engine,
+          durable: one,
+          peer_disk: word(formatDiskWord(other, false)),
+          disk_writable: true,
+        }),
+        decideScore({
+          me: 'n2',
+          engine,
+          durable: other,
+          peer_disk: word(formatDiskWord(one, false)),
+          disk_writable: true,
+        }),
       ];
       if (one.generation === other.generation && one.owner !== other.owner) continue; // not one history
       expect(scores.filter((score) => score === 10).length, JSON.stringify([one, other])).toBeLessThan(2);
@@ -182,7 +218,7 @@ describe('decidePromotion', () => {
         word(formatDiskWord(other, true)),
       ]) {
         const engine = status({});
-        const score = decideScore({ me: 'n1', engine, durable: one, peer_disk });
+        const score = decideScore({ me: 'n1', engine, durable: one, peer_disk, disk_writable: true });
         const { kind } = decidePromotion({ ...base, me: 'n1', peer: 'n2', durable: one, engine, peer_disk });
         expect(kind).toBe(score === null ? 'refuse' : 'cold');
       }
@@ -298,7 +334,9 @@ describe('what the disk says', () => {
         const after = durableAfter(durable, view, 'n1', 'n2');
         const engine = { role: 'secondary', state: 'empty' } as const;
         for (const left of [after, durableAtStop(after, view), durableAtStop(after, undefined)]) {
-          expect(decideScore({ me: 'n1', engine, durable: left, peer_disk: undefined })).toBeNull();
+          expect(
+            decideScore({ me: 'n1', engine, durable: left, peer_disk: undefined, disk_writable: true }),
+          ).toBeNull();
         }
       }
     }
@@ -322,7 +360,15 @@ describe('what the disk says', () => {
           const stops = [durableAtStop(durable, view), durableAtStop(after, view)];
           for (const left of [after, durableAtStop(after, undefined), ...stops]) {
             expect(left.sync).toBe('protected');
-            expect(decideScore({ me: 'n1', engine: empty, durable: left, peer_disk: undefined })).toBeNull();
+            expect(
+              decideScore({
+                me: 'n1',
+                engine: empty,
+                durable: left,
+                peer_disk: undefined,
+                disk_writable: true,
+              }),
+            ).toBeNull();
           }
         }
       }
@@ -376,8 +422,16 @@ describe('what the disk says', () => {
         const view: EngineView = { role: 'secondary', state, generation: 3 };
         const other = durableAtStop(durableAfter(before, view, 'n2', 'n1'), undefined);
         const seen = (left: DurableState) => word(formatDiskWord(left, false));
-        expect(decideScore({ me: 'n1', engine: empty, durable: one, peer_disk: seen(other) })).toBe(10);
-        const score = decideScore({ me: 'n2', engine: empty, durable: other, peer_disk: seen(one) });
+        expect(
+          decideScore({ me: 'n1', engine: empty, durable: one, peer_disk: seen(other), disk_writable: true }),
+        ).toBe(10);
+        const score = decideScore({
+          me: 'n2',
+          engine: empty,
+          durable: other,
+          peer_disk: seen(one),
+          disk_writable: true,
+        });
         expect(score).toBe(state === 'in-sync' ? 5 : null);
       }
     }

@@ -1,8 +1,10 @@
 import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { execa } from 'execa';
 import { expect, onTestFinished, test } from 'vitest';
 import { DurableStore, initialState, type DurableState } from '../../src/supervise/durable-state.js';
 import { pathsOf, type ResourcePaths } from '../../src/shared/paths.js';
+import { eventually } from '../fixtures/eventually.js';
 import { Host } from '../fixtures/host.js';
 
 const uuid = '6f1c1d2e-3a4b-4c5d-8e6f-7a8b9c0d1e2f';
@@ -107,17 +109,80 @@ test.runIf(isRoot)(
     const folder = await tinyDisk(host);
     await host.run('start');
     await host.awaitState('protected', 2);
+    await host.awaitScore('1000');
     await fill(folder);
-    const promoted = await host.run('promote');
+    const promoted = await host.run('promote', { OCF_RESKEY_CRM_meta_timeout: '12000' });
     expect(promoted.code).toBe(1);
     expect(promoted.reason).toContain('ENOSPC');
     expect(await host.journal()).toEqual(['start']);
+    expect(await host.attribute('master-vm1')).toBeUndefined();
     expect(await host.state()).toMatchObject({ generation: 2, sync: 'protected' });
     // The farewell would say "outdated", and no disk holds that word: no farewell.
     expect(await host.run('stop')).toMatchObject({ code: 0 });
     expect(await host.journal()).toEqual(['start']);
   },
 );
+
+test.runIf(isRoot)('a replica on a full state folder has no score until there is space again', async () => {
+  const host = await Host.create({ status: { role: 'secondary', state: 'in-sync', generation: 2 } });
+  const folder = await tinyDisk(host);
+  await host.run('start');
+  await host.awaitScore('1000');
+  await fill(folder);
+  await host.awaitScore(undefined);
+  expect(await host.run('monitor')).toMatchObject({ code: 0 });
+  expect((await host.run('status vm1')).stdout).toContain('ENOSPC');
+  const promoted = await host.run('promote', { OCF_RESKEY_CRM_meta_timeout: '8000' });
+  expect(promoted.code).toBe(1);
+  expect(promoted.reason).toMatch(/state\.json cannot be written .*ENOSPC.*: free space/);
+  await rm(`${folder}/ballast`);
+  await host.awaitScore('1000');
+});
+
+test.runIf(isRoot)('a promotion waits for space, and has its score when it answers', async () => {
+  const host = await Host.create({ status: { role: 'secondary', state: 'in-sync', generation: 2 } });
+  const folder = await tinyDisk(host);
+  await host.run('start');
+  await host.awaitScore('1000');
+  await fill(folder);
+  await host.awaitScore(undefined);
+  await host.direct({});
+  const promoting = host.run('promote');
+  await sleep(2_000);
+  expect(await host.journal()).toEqual(['start']);
+  await rm(`${folder}/ballast`);
+  expect(await promoting).toMatchObject({ code: 0, reason: undefined });
+  expect(await host.attribute('master-vm1')).toBe('10000');
+  expect(await host.state()).toMatchObject({ generation: 3, owner: 'n1', sync: 'solo' });
+});
+
+test.runIf(isRoot)('a stop does not wait for a promotion that waits for space', async () => {
+  const host = await Host.create({ status: { role: 'secondary', state: 'in-sync', generation: 2 } });
+  const folder = await tinyDisk(host);
+  await host.run('start');
+  await host.awaitScore('1000');
+  await fill(folder);
+  const promoting = host.run('promote', { OCF_RESKEY_CRM_meta_timeout: '120000' });
+  await sleep(1_000);
+  expect(await host.run('stop')).toMatchObject({ code: 0, stderr: '' });
+  expect((await promoting).code).toBe(1);
+  expect(await host.journal()).toEqual(['start']);
+});
+
+test.runIf(isRoot)('a guest that runs keeps its score on a full disk', async () => {
+  const host = await Host.create({ status: { role: 'primary', state: 'solo', generation: 2 } });
+  const folder = await tinyDisk(host);
+  await host.run('start');
+  await host.awaitScore('10000');
+  await host.awaitState('solo', 2);
+  await fill(folder);
+  await host.direct({ status: { role: 'primary', state: 'protected', generation: 2 } });
+  await eventually('the failure is seen', async () => (await host.status())['failure'] !== null);
+  expect(await host.attribute('master-vm1')).toBe('10000');
+  await rm(`${folder}/ballast`);
+  await host.awaitState('protected', 2);
+  expect((await host.status())['failure']).toBeNull();
+});
 
 test.runIf(isRoot)('a read-only state folder refuses the start', async () => {
   const host = await Host.create();
