@@ -1,10 +1,10 @@
-import { mkdir } from 'node:fs/promises';
+import { mkdir, open } from 'node:fs/promises';
 import { translate } from '../config/engine-spec.js';
 import { checkRequirements, readVmConfig } from '../config/read-config.js';
 import { actionBudget } from '../pacemaker/environment.js';
 import { exitCode } from '../pacemaker/exit-codes.js';
 import { readParameters } from '../pacemaker/parameters.js';
-import { AgentError, messageOf } from '../shared/error.js';
+import { AgentError, messageOf, systemCodeOf } from '../shared/error.js';
 import { libraryDir, type Environment, type ResourcePaths } from '../shared/paths.js';
 import { createRunDir } from '../supervise/launch.js';
 import { startSupervisor } from '../supervise/start-supervisor.js';
@@ -17,7 +17,7 @@ import { nodeOf } from './node.js';
 export async function start(env: Environment): Promise<number> {
   const { paths, resource } = contextOf(env);
   const parameters = readParameters(env);
-  requireRoot(env);
+  requireRoot();
   const deadline = Date.now() + actionBudget(env);
 
   if (wasStarted(paths) && (await runsAlready(paths, env, deadline))) return exitCode.ok;
@@ -29,6 +29,7 @@ export async function start(env: Environment): Promise<number> {
 
   // Two starts at once meet at the supervisor's lock; what is written is the same for both.
   await createLogDir(paths.log_dir);
+  await createConsoleLog(spec.machine.console_log);
   const { uuid: vm_uuid } = config;
   const { log_level } = parameters;
   await createRunDir(paths, { version: 1, resource, node, peer: spec.peer.node, vm_uuid, log_level }, spec);
@@ -59,7 +60,7 @@ async function runsAlready(paths: ResourcePaths, env: Environment, deadline: num
 
 async function createLogDir(path: string): Promise<void> {
   try {
-    await mkdir(path, { recursive: true, mode: 0o755 });
+    await mkdir(path, { recursive: true, mode: 0o750 });
   } catch (error) {
     throw new AgentError('state-unusable', `${path} cannot be created: ${messageOf(error)}`, {
       cause: error,
@@ -67,7 +68,19 @@ async function createLogDir(path: string): Promise<void> {
   }
 }
 
-function requireRoot(env: Environment): void {
-  if (process.getuid?.() === 0 || env['KEMARI_RUN_DIR'] !== undefined) return;
+/** QEMU would make it readable for everybody, and a console shows what is typed. One that is there stays as it is. */
+async function createConsoleLog(path: string): Promise<void> {
+  try {
+    await (await open(path, 'ax', 0o600)).close();
+  } catch (error) {
+    if (systemCodeOf(error) === 'EEXIST') return;
+    throw new AgentError('state-unusable', `the console log ${path} cannot be created: ${messageOf(error)}`, {
+      cause: error,
+    });
+  }
+}
+
+function requireRoot(): void {
+  if (process.geteuid?.() === 0) return;
   throw new AgentError('not-permitted', 'starting a VM needs root: run this as root');
 }

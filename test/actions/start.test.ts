@@ -1,7 +1,8 @@
 import { existsSync } from 'node:fs';
-import { rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { execa } from 'execa';
+import { expect, inject, test } from 'vitest';
 import { Host } from '../fixtures/host.js';
 
 const inSync = { role: 'secondary', state: 'in-sync', generation: 2 };
@@ -51,4 +52,32 @@ test('cluster tools that hang hold up neither start nor monitor nor stop', async
   expect(await host.run('start')).toMatchObject({ code: 0 });
   expect(await host.run('monitor')).toMatchObject({ code: 0 });
   expect(await host.run('stop')).toMatchObject({ code: 0 });
+});
+
+test.runIf(process.geteuid?.() === 0)('start needs root, wherever its folders are', async () => {
+  const host = await Host.create();
+  // A user namespace without a mapping: the user in it is nobody.
+  const started = await execa('unshare', ['--user', process.execPath, inject('kemari'), 'start'], {
+    env: host.env,
+    extendEnv: false,
+    reject: false,
+  });
+  expect(started.exitCode).toBe(4);
+  expect(started.stderr).toContain('needs root');
+  expect(existsSync(host.paths.run_dir)).toBe(false);
+  expect(await host.journal()).toEqual([]);
+});
+
+test('a console log that is there stays as it is; one that cannot be made is named before any engine', async () => {
+  const host = await Host.create({ status: inSync });
+  await mkdir(host.paths.log_dir, { recursive: true });
+  await writeFile(host.paths.console_log, 'what the guest said before\n');
+  expect(await host.run('start')).toMatchObject({ code: 0 });
+  expect(await readFile(host.paths.console_log, 'utf8')).toBe('what the guest said before\n');
+  expect(await host.run('stop')).toMatchObject({ code: 0 });
+  await host.writeConfig({ console_log: '/nowhere/vm1.console' });
+  const started = await host.run('start');
+  expect(started.code).toBe(1);
+  expect(started.reason).toContain('the console log /nowhere/vm1.console cannot be created');
+  expect((await host.journal()).filter((line) => line === 'start')).toHaveLength(1);
 });
