@@ -11,9 +11,20 @@ import {
   statusReply,
   type DemoteOutcome,
   type EngineCommand,
+  type EngineErrorCode,
   type EngineEvent,
   type EngineStatus,
 } from './messages.js';
+
+/** The engine checks these before it touches anything: the guest and the replica are as they were. */
+const nothingChanged: readonly EngineErrorCode[] = [
+  'bad-request',
+  'wrong-role',
+  'replica-incomplete',
+  'peer-is-primary',
+  'stale-generation',
+  'peer-not-outdated',
+];
 
 /** The engine said no: its code decides whether anything has changed. */
 export class EngineRefusal extends AgentError {
@@ -24,16 +35,8 @@ export class EngineRefusal extends AgentError {
     this.engine_code = engineCode;
   }
 
-  /** The engine checks these before it touches anything: the guest and the replica are as they were. */
   get nothing_changed(): boolean {
-    return [
-      'bad-request',
-      'wrong-role',
-      'replica-incomplete',
-      'peer-is-primary',
-      'stale-generation',
-      'peer-not-outdated',
-    ].includes(this.engine_code);
+    return nothingChanged.some((code) => code === this.engine_code);
   }
 }
 

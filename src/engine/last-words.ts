@@ -28,7 +28,8 @@ export function readLastWords(log: string, offset: number): LastWords | undefine
     const file = openSync(log, 'r');
     try {
       const { size } = fstatSync(file);
-      const start = Math.max(offset, size - limits.last_words_bytes);
+      // A log that is shorter than it was has been rotated since.
+      const start = Math.max(size < offset ? 0 : offset, size - limits.last_words_bytes);
       const buffer = Buffer.alloc(Math.max(size - start, 0));
       readSync(file, buffer, 0, buffer.length, start);
       text = buffer.toString('utf8');

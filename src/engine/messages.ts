@@ -68,12 +68,9 @@ export const engineErrorCodes = [
   'timeout',
   'engine-failed',
 ] as const;
+export type EngineErrorCode = (typeof engineErrorCodes)[number];
 
 const envelope = { v: v.literal(1), id: count };
-export const engineReply = v.union([
-  v.object({ ...envelope, ok: v.union([statusReply, promoteReply, demoteReply, emptyReply]) }),
-  v.object({ ...envelope, error: v.object({ code: v.picklist(engineErrorCodes), message: v.string() }) }),
-]);
 /** The envelope alone: what `ok` holds is checked against the schema of the command that was sent. */
 export const replyEnvelope = v.union([
   v.object({ ...envelope, ok: v.unknown() }),

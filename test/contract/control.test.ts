@@ -1,7 +1,26 @@
 import { readFile } from 'node:fs/promises';
 import * as v from 'valibot';
 import { describe, expect, test } from 'vitest';
-import { engineEvent, engineReply, engineRequest } from '../../src/engine/messages.js';
+import {
+  demoteReply,
+  emptyReply,
+  engineErrorCodes,
+  engineEvent,
+  engineRequest,
+  promoteReply,
+  replyEnvelope,
+  statusReply,
+} from '../../src/engine/messages.js';
+
+/** Every answer to every command: the envelope, and in it what the command's own schema or the closed set of codes takes. */
+const body = v.union([
+  v.object({ ok: v.union([statusReply, promoteReply, demoteReply, emptyReply]) }),
+  v.object({ error: v.object({ code: v.picklist(engineErrorCodes), message: v.string() }) }),
+]);
+const engineReply = v.pipe(
+  replyEnvelope,
+  v.transform((reply) => ({ ...reply, ...v.parse(body, reply) })),
+);
 
 const files = [
   ['requests.json', engineRequest],
