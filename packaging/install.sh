@@ -27,10 +27,11 @@ done
 lib=/usr/lib/kemari
 command=/usr/sbin/kemari
 agent=/usr/lib/ocf/resource.d/kemari/vm
+logrotate=/etc/logrotate.d/kemari
 files=(kemari kemari-engine libkemari_preload.so)
 
 if [[ $uninstall == yes ]]; then
-  rm -f "$destdir$command" "$destdir$agent"
+  rm -f "$destdir$command" "$destdir$agent" "$destdir$logrotate"
   for file in "${files[@]}"; do rm -f "$destdir$lib/$file"; done
   for folder in "$lib" "${agent%/*}"; do
     rmdir --ignore-fail-on-non-empty "$destdir$folder" 2>/dev/null || true
@@ -50,7 +51,7 @@ if [[ -z $destdir && $EUID -ne 0 ]]; then
   exit 1
 fi
 
-install -d -m 0755 "$destdir$lib" "$destdir${command%/*}" "$destdir${agent%/*}"
+install -d -m 0755 "$destdir$lib" "$destdir${command%/*}" "$destdir${agent%/*}" "$destdir${logrotate%/*}"
 for file in "${files[@]}"; do
   # Renamed into place: a running kemari or engine keeps the file it was started from.
   install -m 0755 "$dist/$file" "$destdir$lib/.$file.new"
@@ -58,4 +59,5 @@ for file in "${files[@]}"; do
 done
 ln -sfn "$lib/kemari" "$destdir$command"
 ln -sfn "$lib/kemari" "$destdir$agent"
+install -m 0644 "$here/logrotate" "$destdir$logrotate"
 echo "installed ocf:kemari:vm and $command"

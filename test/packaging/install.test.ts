@@ -1,17 +1,28 @@
-import { copyFile, lstat, mkdir, mkdtemp, readlink, readdir, rm, writeFile } from 'node:fs/promises';
+import {
+  copyFile,
+  lstat,
+  mkdir,
+  mkdtemp,
+  readFile,
+  readlink,
+  readdir,
+  rm,
+  writeFile,
+} from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
 import { expect, onTestFinished, test } from 'vitest';
 
-const script = fileURLToPath(new URL('../../packaging/install.sh', import.meta.url));
+const packaging = fileURLToPath(new URL('../../packaging/', import.meta.url));
 
 async function built(files: readonly string[]): Promise<{ install: string; destdir: string }> {
   const folder = await mkdtemp('/tmp/kemari-install-');
   onTestFinished(() => rm(folder, { recursive: true }));
   await mkdir(join(folder, 'packaging'));
   await mkdir(join(folder, 'dist'));
-  await copyFile(script, join(folder, 'packaging', 'install.sh'));
+  for (const file of ['install.sh', 'logrotate'])
+    await copyFile(join(packaging, file), join(folder, 'packaging', file));
   for (const file of files) await writeFile(join(folder, 'dist', file), '#!/bin/sh\n');
   return { install: join(folder, 'packaging', 'install.sh'), destdir: join(folder, 'root') };
 }
@@ -28,6 +39,12 @@ test('installing twice is installing once, and uninstalling leaves nothing', asy
   for (const link of ['usr/sbin/kemari', 'usr/lib/ocf/resource.d/kemari/vm']) {
     expect(await readlink(join(destdir, link))).toBe('/usr/lib/kemari/kemari');
   }
+  const rotation = join(destdir, 'etc/logrotate.d/kemari');
+  // logrotate(8) refuses a file that others may write to.
+  expect((await lstat(rotation)).mode & 0o777).toBe(0o644);
+  const rules = (await readFile(rotation, 'utf8')).split('\n').map((line) => line.trim());
+  expect(rules).toEqual(expect.arrayContaining(['size 16M', 'rotate 4', 'copytruncate']));
+  expect(rules[0]).toBe('/var/log/kemari/*.log /var/log/kemari/*.console {');
   for (let time = 0; time < 2; time += 1) await execa('bash', [install, '--uninstall', '--destdir', destdir]);
   const { stdout } = await execa('find', [destdir, '-not', '-type', 'd']);
   expect(stdout).toBe('');

@@ -105,10 +105,17 @@ test('a primary whose data thread is stuck fails its monitor; demote kills it an
 test('sockets, spec and state are for root alone, and a running resource shows its status', async () => {
   const host = await Host.create({ status: inSync });
   await host.run('start');
-  for (const file of [host.paths.supervisor_socket, host.paths.spec, host.paths.state, host.paths.log]) {
+  for (const file of [
+    host.paths.supervisor_socket,
+    host.paths.spec,
+    host.paths.state,
+    host.paths.log,
+    host.paths.console_log,
+  ]) {
     expect([file, (await stat(file)).mode & 0o777]).toEqual([file, 0o600]);
   }
   expect((await stat(host.paths.run_dir)).mode & 0o777).toBe(0o700);
+  expect((await stat(host.paths.log_dir)).mode & 0o777).toBe(0o750);
   const shown = await host.run('status vm1 --json');
   expect(shown.code).toBe(0);
   expect(JSON.parse(shown.stdout)).toMatchObject({
