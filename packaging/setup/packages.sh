@@ -16,11 +16,16 @@ apt=(apt-get -y -o DPkg::Lock::Timeout=120)
 
 # The cluster must run in the lab only: nothing may start while it is being installed.
 policy=/usr/sbin/policy-rc.d
-if [ ! -e "$policy" ]; then
-	printf '#!/bin/sh\nexit 101\n' >"$policy"
+mark='# made by the setup of kemari for the time of an installation'
+# One of ours that is left was in use when the power went.
+if [ ! -e "$policy" ] || grep -qxF "$mark" "$policy"; then
+	printf '#!/bin/sh\n%s\nexit 101\n' "$mark" >"$policy"
 	chmod 755 "$policy"
 	trap 'rm -f "$policy"' EXIT
 fi
+
+# An installation that was interrupted is finished first; without that apt refuses everything else.
+dpkg --configure -a
 
 lists_are_fresh() { find /var/lib/apt/lists -maxdepth 1 -name '*Packages*' -mmin -1440 2>/dev/null | grep -q .; }
 install_missing() { "${apt[@]}" install --no-install-recommends "${missing[@]}"; }

@@ -15,7 +15,7 @@ step() {
 	"$@" </dev/null >"$log" 2>&1 &
 	pid=$!
 	set +m
-	trap 'kill -TERM -- "-$pid" 2>/dev/null; echo >&2; exit 130' INT TERM HUP
+	trap 'kill -TERM -- "-$pid" 2>/dev/null; wait "$pid"; echo >&2; exit 130' INT TERM HUP
 	while kill -0 "$pid" 2>/dev/null; do
 		if ((SECONDS - start >= 2)); then
 			if [ -t 2 ]; then

@@ -49,6 +49,7 @@ export class DemoStory {
 
     const failover = await this.#failover(traffic, first, survivor);
     const reprotect_ms = await this.#comeBack(traffic, first, survivor);
+    const reprotected = (await resourceStatus(lab, survivor, RESOURCE)).engine?.state === 'protected';
     const planned_move_gap_ms = await this.#move(traffic, survivor, first);
 
     const verdict = await traffic.stop();
@@ -60,7 +61,7 @@ export class DemoStory {
         answers_lost: verdict.answers_lost,
         answers_repeated: verdict.answers_repeated,
         ...failover,
-        reprotected: true,
+        reprotected,
         reprotect_ms,
         planned_move_gap_ms: rounded(planned_move_gap_ms),
         checkpoints: this.#checkpoints,
@@ -164,7 +165,8 @@ export class DemoStory {
     );
     const unprotected = traffic.answers.percentiles(solo_ms, back_ms);
     return {
-      fenced: Number.isFinite(this.#offTime_ms(victim)),
+      // The power controller says "off" when nothing of the host runs any more.
+      fenced: this.#offTime_ms(victim) <= first.arrived_ms,
       promoted_node,
       crash_to_first_reply_ms: Math.round(crash_to_first_reply_ms),
       echo_unprotected_p50_ms: rounded(unprotected.p50),
