@@ -13,6 +13,7 @@ export interface ProcessIdentity {
 interface Stat {
   readonly state: string;
   readonly start_time: number;
+  readonly threads: number;
 }
 
 function readStat(pid: number): Stat | undefined {
@@ -24,7 +25,7 @@ function readStat(pid: number): Stat | undefined {
   }
   // The command name in field 2 may hold spaces and brackets: count from its last bracket.
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
-  return { state: fields[0] ?? '', start_time: Number(fields[19]) };
+  return { state: fields[0] ?? '', start_time: Number(fields[19]), threads: Number(fields[17]) };
 }
 
 /** @returns undefined when no such process exists (a zombie has ended and does not count). */
@@ -33,8 +34,12 @@ export function identify(pid: number): ProcessIdentity | undefined {
   return stat && !hasEnded(stat) ? { pid, start_time: stat.start_time } : undefined;
 }
 
+/**
+ * A killed process shows as a zombie as soon as its first thread has ended; the others may still be at work, with its
+ * files, locks and memory. num_threads (proc(5)) falls to one when they have given all of it up.
+ */
 function hasEnded(stat: Stat): boolean {
-  return stat.state === 'Z' || stat.state === 'X';
+  return (stat.state === 'Z' && stat.threads <= 1) || stat.state === 'X';
 }
 
 export function isAlive(identity: ProcessIdentity): boolean {
