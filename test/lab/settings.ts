@@ -18,7 +18,7 @@ export interface LabOptions {
   nodes?: number;
   token_ms?: number;
   /**
-   * Unless given: 300 ms for two nodes, 1.2 times the token for more. corosync.conf(5): "For two node clusters, a
+   * Unless given: 150 ms for two nodes, 1.2 times the token for more. corosync.conf(5): "For two node clusters, a
    * consensus larger than the join timeout but less than token is safe"; join is 50 ms.
    */
   consensus_ms?: number;
@@ -28,7 +28,7 @@ export interface LabOptions {
 export function labSettings(options: LabOptions = {}): LabSettings {
   const token_ms = options.token_ms ?? 1000;
   const nodes = options.nodes ?? 2;
-  const consensus_ms = options.consensus_ms ?? (nodes === 2 ? 300 : Math.round(token_ms * 1.2));
+  const consensus_ms = options.consensus_ms ?? (nodes === 2 ? 150 : Math.round(token_ms * 1.2));
   return { nodes, token_ms, consensus_ms, boot_delay_ms: token_ms + consensus_ms + 1800 };
 }
 

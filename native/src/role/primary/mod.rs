@@ -201,6 +201,10 @@ impl Primary {
             self.throttle()?;
             self.advance_baseline(engine)?;
             if self.wants_checkpoint(engine) {
+                // What has arrived by now should not wait for its copy until the guest runs again.
+                self.take_inputs(engine)?;
+            }
+            if self.wants_checkpoint(engine) {
                 self.checkpoint(engine)?;
             }
             self.tell_end();
