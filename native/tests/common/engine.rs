@@ -222,6 +222,19 @@ impl Engine {
         signal_process(self.pid(), signal);
     }
 
+    /// Stops it in its tracks, until [`Signal::CONT`]: what it is sent waits in its receive queue.
+    pub fn suspend(&self) {
+        self.signal(Signal::STOP);
+        let tasks = format!("/proc/{}/task", self.pid());
+        eventually("every thread of the engine is stopped", || {
+            fs::read_dir(&tasks)
+                .expect("threads")
+                .filter_map(|task| fs::read_to_string(task.ok()?.path().join("stat")).ok())
+                .all(|stat| state_of(&stat) == Some('T'))
+                .then_some(())
+        });
+    }
+
     /// Kills it and reaps it.
     pub fn kill(mut self) {
         self.end();
@@ -296,12 +309,13 @@ pub fn wait_gone(pid: u32) {
     eventually(&format!("process {pid} is gone"), || {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         // A zombie has released everything.
-        let state = stat
-            .rsplit(") ")
-            .next()
-            .and_then(|rest| rest.chars().next());
-        matches!(state, None | Some('Z' | 'X')).then_some(())
+        matches!(state_of(&stat), None | Some('Z' | 'X')).then_some(())
     });
+}
+
+/// The state that `/proc/PID/stat` names (proc(5)).
+fn state_of(stat: &str) -> Option<char> {
+    stat.rsplit(") ").next()?.chars().next()
 }
 
 fn ask(socket: &Path, order: &Value) -> Result<Value, Refusal> {

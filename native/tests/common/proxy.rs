@@ -2,9 +2,12 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
+
+use rustix::net::connect_unspec;
 
 use super::{PATIENCE, eventually};
 
@@ -34,6 +37,8 @@ pub enum Fault {
     Old,
     /// It comes after the next one.
     Swap,
+    /// It is in the node's receive queue, and then the connection to the node is reset.
+    Reset,
 }
 
 /// Where it happens.
@@ -380,7 +385,26 @@ fn spoil(
             secondary.write_all(&next.bytes)?;
             secondary.write_all(bytes)
         }
+        Fault::Reset => {
+            secondary.write_all(bytes)?;
+            // A reset takes back what has not arrived.
+            eventually("the node's kernel has everything", || {
+                (unacknowledged_bytes(secondary) == 0).then_some(())
+            });
+            // Unlike a close, it resets at once, whoever else holds the socket (connect(2)).
+            connect_unspec(secondary).expect("reset");
+            broken()
+        }
     }
+}
+
+/// Bytes that were written but have not arrived (tcp(7), `SIOCOUTQ`).
+fn unacknowledged_bytes(stream: &TcpStream) -> libc::c_int {
+    let mut bytes = 0;
+    // SAFETY: TIOCOUTQ writes one int to the address, which is that of a live local variable.
+    let outcome = unsafe { libc::ioctl(stream.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
+    assert_eq!(outcome, 0, "{}", io::Error::last_os_error());
+    bytes
 }
 
 /// From the secondary to the primary.
