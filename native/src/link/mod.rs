@@ -57,6 +57,14 @@ pub enum LinkError {
     Replaced,
 }
 
+/// An epoch is one burst on a link of its own, and outputs wait for its end: a congestion control that paces (BBR, which some
+/// hosts have as default) spreads it over the round trips that it has measured.
+fn unpace(socket: &TcpStream) {
+    if let Err(error) = rustix::net::sockopt::set_tcp_congestion(socket, "cubic") {
+        tracing::info!(%error, "the sync link keeps the host's congestion control");
+    }
+}
+
 /// An established connection. Neither reads nor writes block.
 #[derive(Debug)]
 pub struct Link {
@@ -81,6 +89,7 @@ impl Link {
         socket.set_read_timeout(None)?;
         socket.set_write_timeout(None)?;
         socket.set_nonblocking(true)?;
+        unpace(&socket);
         Ok(Self {
             socket,
             reader,
