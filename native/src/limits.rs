@@ -8,6 +8,8 @@ pub const PAGE_BYTES: usize = 4096;
 pub const MEMORY_MAX_MIB: u32 = 1 << 20;
 /// Pages that one capture can stage while the guest is paused; a larger one is sent while the guest waits.
 pub const STAGING_PAGES: usize = 4096;
+/// Pages whose contents on the secondary a primary keeps, to send changes only.
+pub const SHADOW_PAGES: usize = 2048;
 /// Largest device state of a guest.
 pub const DEVICE_STATE_MAX_BYTES: usize = 4 << 20;
 /// Bytes of the baseline that are sent between two looks at the guest's packets.
@@ -29,6 +31,8 @@ pub const QMP_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the engine yields instead of sleeping while it waits for QEMU with the guest paused: being woken on an idle
 /// processor costs more than a tenth of the pause.
 pub const QMP_YIELD: Duration = Duration::from_micros(1500);
+/// How long the engine yields instead of sleeping while it waits for the ack of a checkpoint, for the same reason.
+pub const ACK_YIELD: Duration = Duration::from_micros(500);
 /// Longest wait for a QEMU to start and to hand over its userfaultfd.
 pub const QEMU_START_TIMEOUT: Duration = Duration::from_secs(60);
 /// Longest line from QEMU.

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use common::client::{Traffic, tell};
-use common::engine::{Engine, proxied_spec};
+use common::engine::{Engine, proxied_spec, spec};
 use common::proxy::{Fault, Proxy};
 use common::ram::Ram;
 use common::random::Random;
@@ -63,6 +63,33 @@ fn a_spoiled_transaction_changes_nothing_and_no_page_is_lost() {
         second.kill();
         assert_eq!(first.wait_state("in-sync")["epoch"], torn - 1);
         first.promote("hot", 3).expect("promote");
+        traffic.flows(50);
+        traffic.finish();
+    });
+}
+
+#[test]
+fn a_replica_whose_memory_is_not_what_the_primary_changes_is_discarded_and_built_anew() {
+    in_guest_lab(|lab| {
+        let (first, second) = (Engine::start(&spec(lab, 1)), Engine::start(&spec(lab, 2)));
+        first.promote("cold", 1).expect("cold");
+        first.wait_state("protected");
+        let mut traffic = Traffic::start();
+        traffic.flows(50);
+        let before = Ram::of(&second);
+        traffic.flows(20);
+        let busy = before.differing_pages(&Ram::of(&second));
+        assert!(!busy.is_empty(), "the guest writes");
+        for page in busy {
+            Ram::spoil(&second, page);
+        }
+        eventually("the secondary notices before it acknowledges", || {
+            (second.said("of the replica is not what the peer changes") > 0).then_some(())
+        });
+        traffic.flows(50);
+        first.wait_state("protected");
+        first.kill();
+        second.promote("hot", 2).expect("the new replica is whole");
         traffic.flows(50);
         traffic.finish();
     });

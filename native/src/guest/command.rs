@@ -16,8 +16,8 @@ pub struct Descriptors {
     pub ram: i32,
     /// The guest's network, a datagram socket.
     pub net: i32,
-    /// QMP, a stream socket.
-    pub qmp: i32,
+    /// QMP, two stream sockets.
+    pub qmp: [i32; 2],
     /// The socket that the device state arrives on.
     pub incoming: i32,
 }
@@ -102,8 +102,10 @@ pub fn arguments(
         .into(),
     );
     add("-serial", "chardev:console".into());
-    add("-chardev", format!("socket,id=qmp,fd={}", fds.qmp).into());
-    add("-mon", "chardev=qmp,mode=control".into());
+    for (number, fd) in fds.qmp.iter().enumerate() {
+        add("-chardev", format!("socket,id=qmp{number},fd={fd}").into());
+        add("-mon", format!("chardev=qmp{number},mode=control").into());
+    }
     add("-display", "none".into());
     // A guest that powers itself off stays in QEMU until its end has been acknowledged.
     add("-action", "shutdown=pause".into());
@@ -172,8 +174,8 @@ mod tests {
         let fds = Descriptors {
             ram: 3,
             net: 4,
-            qmp: 5,
-            incoming: 6,
+            qmp: [5, 6],
+            incoming: 7,
         };
         let primary = arguments(&machine(), "vm1", Accel::Tcg, fds, false);
         let mut secondary = arguments(&machine(), "vm1", Accel::Tcg, fds, true);

@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 
 use crate::guest::accel::Accel;
 use crate::guest::command::{self, Descriptors};
+use crate::guest::monitor::Monitor;
 use crate::guest::process::{GuestError, Start, call, last_line};
-use crate::guest::state_file::StateFile;
+use crate::guest::state_file::{StateFile, WORKING_FOLDER};
 use crate::limits::{NET_SOCKET_BYTES, QEMU_START_TIMEOUT};
-use crate::qmp::Qmp;
+use crate::qmp::{Events, Qmp, QmpError};
 use crate::spec::Spec;
 use crate::sys::descriptor;
 use crate::sys::memory::MemoryFile;
@@ -21,7 +22,7 @@ use crate::sys::process::spawn_bound;
 /// A QEMU that has come up, and our ends of its sockets.
 pub(super) struct Launched {
     pub(super) child: Child,
-    pub(super) qmp: Qmp,
+    pub(super) monitor: Monitor,
     pub(super) net: OwnedFd,
     pub(super) incoming: Option<(UnixStream, String)>,
     pub(super) userfault: OwnedFd,
@@ -45,13 +46,14 @@ pub(super) fn launch(
     }
     let (net, qemu_net) =
         descriptor::datagram_pair(NET_SOCKET_BYTES).map_err(call("socketpair"))?;
-    let (qmp, qemu_qmp) = UnixStream::pair().map_err(call("socketpair"))?;
+    let (run, qemu_run) = UnixStream::pair().map_err(call("socketpair"))?;
+    let (save, qemu_save) = UnixStream::pair().map_err(call("socketpair"))?;
     let (incoming, qemu_incoming) = UnixStream::pair().map_err(call("socketpair"))?;
     let (preload, qemu_preload) = UnixStream::pair().map_err(call("socketpair"))?;
     let fds = Descriptors {
         ram: ram.as_fd().as_raw_fd(),
         net: qemu_net.as_raw_fd(),
-        qmp: qemu_qmp.as_raw_fd(),
+        qmp: [qemu_run.as_raw_fd(), qemu_save.as_raw_fd()],
         incoming: qemu_incoming.as_raw_fd(),
     };
     let output = spec.runtime_dir.join("qemu.log");
@@ -64,18 +66,19 @@ pub(super) fn launch(
         ram.as_fd(),
         state.as_fd(),
         qemu_net.as_fd(),
-        qemu_qmp.as_fd(),
+        qemu_run.as_fd(),
+        qemu_save.as_fd(),
         qemu_incoming.as_fd(),
         qemu_preload.as_fd(),
     ];
     let child = Unfinished::spawn(qemu, &inherit, spec)?;
     // Ours must not keep them open: the end of QEMU shows as the end of its sockets.
-    drop((qemu_net, qemu_qmp, qemu_preload));
+    drop((qemu_net, qemu_run, qemu_save, qemu_preload));
     let incoming = (how == Start::Incoming).then(|| (incoming, format!("fd:{}", fds.incoming)));
-    match take_over(&preload, qmp, spec) {
-        Ok((userfault, qmp)) => Ok(Launched {
+    match take_over(&preload, [run, save], state, spec) {
+        Ok((userfault, monitor)) => Ok(Launched {
             child: child.keep(),
-            qmp,
+            monitor,
             net,
             incoming,
             userfault,
@@ -100,6 +103,7 @@ fn qemu_command(
     let arguments = command::arguments(&spec.machine, &spec.resource, accel, fds, incoming);
     let mut qemu = Command::new(&spec.machine.qemu);
     qemu.args(arguments)
+        .current_dir(WORKING_FOLDER)
         .env_clear()
         .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
         .env("LD_PRELOAD", &spec.preload)
@@ -111,9 +115,10 @@ fn qemu_command(
 
 fn take_over(
     preload: &UnixStream,
-    qmp: UnixStream,
+    [run, save]: [UnixStream; 2],
+    state: &StateFile,
     spec: &Spec,
-) -> Result<(OwnedFd, Qmp), GuestError> {
+) -> Result<(OwnedFd, Monitor), GuestError> {
     let deadline = Instant::now() + QEMU_START_TIMEOUT;
     preload
         .set_read_timeout(Some(QEMU_START_TIMEOUT))
@@ -122,9 +127,14 @@ fn take_over(
         library: spec.preload.clone(),
         detail: detail.to_string(),
     })?;
-    let left = deadline.saturating_duration_since(Instant::now());
-    let qmp = Qmp::negotiate(qmp, left.max(Duration::from_millis(1)))?;
-    Ok((userfault, qmp))
+    let negotiate = |socket, keep| -> Result<Qmp, QmpError> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        Qmp::negotiate(socket, keep, left.max(Duration::from_millis(1)))
+    };
+    let run = negotiate(run, Events::Keep)?;
+    let save = negotiate(save, Events::Drop)?;
+    let monitor = Monitor::new(run, save, &state.path_in_qemu())?;
+    Ok((userfault, monitor))
 }
 
 /// A QEMU that died of its arguments explains more than our side of it.

@@ -4,6 +4,7 @@ pub mod accel;
 pub mod command;
 pub mod dirty;
 mod launch;
+pub mod monitor;
 pub mod pages;
 pub mod process;
 pub mod state_file;

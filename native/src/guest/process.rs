@@ -19,10 +19,11 @@ use crate::guest::accel::Accel;
 use crate::guest::command;
 use crate::guest::dirty::{Tracker, TrackerError};
 use crate::guest::launch;
+use crate::guest::monitor::Monitor;
 use crate::guest::pages::PageSet;
 use crate::guest::state_file::StateFile;
 use crate::limits::{PAGE_BYTES, QMP_TIMEOUT};
-use crate::qmp::{GuestEvent, Qmp, QmpError};
+use crate::qmp::{GuestEvent, QmpError};
 use crate::spec::Spec;
 use crate::sys::memory::{MemoryFile, SharedMapping};
 
@@ -107,15 +108,14 @@ pub enum Start {
 pub struct Guest {
     child: Child,
     pidfd: OwnedFd,
-    /// QEMU's control connection.
-    pub qmp: Qmp,
+    /// QEMU's control connections.
+    pub monitor: Monitor,
     net: OwnedFd,
     ram_file: MemoryFile,
     /// Guest RAM, as QEMU maps it too.
     pub ram: SharedMapping,
     /// Where the device state is saved.
     pub state_file: StateFile,
-    state_path: String,
     userfault: Option<OwnedFd>,
     tracker: Option<Tracker>,
     incoming: Option<(UnixStream, String)>,
@@ -156,16 +156,14 @@ impl Guest {
             step: "pidfd_open",
             source: e.into(),
         })?;
-        let state_path = state_file.path_in_qemu();
         let mut guest = Self {
             child: launched.child,
             pidfd,
-            qmp: launched.qmp,
+            monitor: launched.monitor,
             net: launched.net,
             ram_file,
             ram,
             state_file,
-            state_path,
             userfault: Some(launched.userfault),
             tracker: None,
             incoming: launched.incoming,
@@ -180,7 +178,7 @@ impl Guest {
     }
 
     fn query_version(&mut self) -> Result<String, GuestError> {
-        let version = self.qmp.execute("query-version", &Value::Null)?;
+        let version = self.monitor.execute("query-version", &Value::Null)?;
         let number = &version["qemu"];
         Ok(format!(
             "{}.{}.{} {}",
@@ -194,7 +192,7 @@ impl Guest {
     }
 
     fn check_migratable(&mut self) -> Result<(), GuestError> {
-        let answer = self.qmp.execute("query-migrate", &Value::Null)?;
+        let answer = self.monitor.execute("query-migrate", &Value::Null)?;
         match answer["blocked-reasons"].as_array() {
             Some(reasons) if !reasons.is_empty() => {
                 let reasons: Vec<&str> = reasons.iter().filter_map(Value::as_str).collect();
@@ -266,7 +264,15 @@ impl Guest {
     /// # Errors
     /// A [`GuestError`]; the guest must be given up then, its state is not known.
     pub fn stop_and_save(&mut self) -> Result<(), GuestError> {
-        Ok(self.qmp.stop_and_save(&self.state_path)?)
+        Ok(self.monitor.stop_and_save()?)
+    }
+
+    /// Has QEMU ready for the next [`Guest::stop_and_save`]: it is faster then.
+    ///
+    /// # Errors
+    /// A [`GuestError`].
+    pub fn prepare_save(&mut self) -> Result<(), GuestError> {
+        Ok(self.monitor.prepare()?)
     }
 
     /// Stops the vCPUs.
@@ -274,8 +280,7 @@ impl Guest {
     /// # Errors
     /// A [`GuestError`].
     pub fn pause(&mut self) -> Result<(), GuestError> {
-        self.qmp.execute("stop", &Value::Null)?;
-        Ok(())
+        Ok(self.monitor.stop()?)
     }
 
     /// Lets the vCPUs run.
@@ -283,7 +288,7 @@ impl Guest {
     /// # Errors
     /// A [`GuestError`].
     pub fn resume(&mut self) -> Result<(), GuestError> {
-        Ok(self.qmp.cont()?)
+        Ok(self.monitor.cont()?)
     }
 
     /// Begins to track written pages, or begins anew: what was written before is forgotten.
@@ -327,7 +332,7 @@ impl Guest {
         let (mut socket, uri) = self.incoming.take().ok_or(GuestError::Load {
             output: "this QEMU was not started to receive a state".to_owned(),
         })?;
-        self.qmp
+        self.monitor
             .execute("migrate-incoming", &json!({ "uri": uri }))?;
         socket
             .set_write_timeout(Some(QMP_TIMEOUT))
@@ -335,9 +340,11 @@ impl Guest {
         let written = socket
             .write_all(device_state)
             .and_then(|()| socket.shutdown(Shutdown::Write));
-        let outcome = self.qmp.wait_event("migrate-incoming", QMP_TIMEOUT, |e| {
-            matches!(e, GuestEvent::Loaded | GuestEvent::LoadFailed)
-        });
+        let outcome = self
+            .monitor
+            .wait_event("migrate-incoming", QMP_TIMEOUT, |e| {
+                matches!(e, GuestEvent::Loaded | GuestEvent::LoadFailed)
+            });
         match (written, outcome) {
             (Ok(()), Ok(GuestEvent::Loaded)) => Ok(()),
             (_, Err(QmpError::Closed) | Ok(_)) => Err(GuestError::Load {
@@ -356,7 +363,7 @@ impl Guest {
     /// # Errors
     /// A [`GuestError`].
     pub fn announce(&mut self) -> Result<(), GuestError> {
-        self.qmp.execute(
+        self.monitor.execute(
             "announce-self",
             &json!({"initial": 20, "max": 550, "rounds": 5, "step": 100}),
         )?;

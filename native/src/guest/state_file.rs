@@ -5,6 +5,9 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use crate::sys::memory::MemoryFile;
 
+/// Where QEMU runs: its own descriptors.
+pub const WORKING_FOLDER: &str = "/proc/self/fd";
+
 /// The device state of the last save.
 #[derive(Debug)]
 pub struct StateFile {
@@ -22,9 +25,10 @@ impl StateFile {
         })
     }
 
-    /// The path under which QEMU, having inherited the descriptor, opens it.
+    /// The path under which QEMU, having inherited the descriptor, opens it from [`WORKING_FOLDER`]: QEMU reads it byte by
+    /// byte at every checkpoint.
     pub fn path_in_qemu(&self) -> String {
-        format!("/proc/self/fd/{}", self.file.as_fd().as_raw_fd())
+        self.file.as_fd().as_raw_fd().to_string()
     }
 
     /// Copies the state into `into`; returns its length.

@@ -1,4 +1,4 @@
-//! The client: commands in order, answers matched by id, events kept for whoever asks.
+//! The client: commands and their answers in order, events kept for whoever asks.
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
@@ -7,10 +7,10 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::message::{GuestEvent, Line};
-use crate::limits::{QMP_LINE_MAX_BYTES, QMP_TIMEOUT, QMP_YIELD};
+use crate::limits::{QMP_LINE_MAX_BYTES, QMP_TIMEOUT};
 
 /// Why a conversation with QEMU failed. All but [`QmpError::Refused`] mean that QEMU is lost.
 #[derive(Debug, thiserror::Error)]
@@ -19,7 +19,7 @@ pub enum QmpError {
     #[error("QEMU refused {command}: {description}")]
     Refused {
         /// What was asked.
-        command: String,
+        command: &'static str,
         /// QEMU's words.
         description: String,
     },
@@ -27,9 +27,15 @@ pub enum QmpError {
     #[error("QEMU did not answer {command} within {} ms", .waited.as_millis())]
     Silent {
         /// What was asked.
-        command: String,
+        command: &'static str,
         /// For how long.
         waited: Duration,
+    },
+    /// QEMU took what it should have refused.
+    #[error("QEMU ran {command}, which was being taken back")]
+    Unprimed {
+        /// What it ran.
+        command: &'static str,
     },
     /// QEMU closed the connection.
     #[error("QEMU closed its control connection")]
@@ -45,36 +51,63 @@ pub enum QmpError {
     Io(#[from] io::Error),
 }
 
+/// What becomes of the events on a connection. QEMU tells them on every one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Events {
+    /// They are kept for [`Qmp::next_event`].
+    Keep,
+    /// Another connection keeps them.
+    Drop,
+}
+
+/// A command whose answer has not been taken yet. QEMU answers in the order in which it was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ticket(u64);
+
 /// A connection to one QEMU.
+///
+/// QEMU takes a command one byte at a time, with some seven system calls for each. [`Qmp::prime`] sends a command but for its
+/// last byte beforehand, [`Qmp::fire`] sends that byte: then it costs nearly nothing to ask.
 #[derive(Debug)]
 pub struct Qmp {
     socket: UnixStream,
     received: Vec<u8>,
     consumed: usize,
     request: Vec<u8>,
-    next_id: u64,
-    /// The answer to the last `cont`, which nobody waits for inside the pause.
-    pending_cont: Option<u64>,
+    asked: u64,
+    answered: u64,
+    /// The command of which QEMU has all but the last byte.
+    primed: Option<&'static str>,
+    /// The last command whose answer nobody waits for.
+    unawaited: &'static str,
     events: VecDeque<GuestEvent>,
+    keep: Events,
     /// The guest is paused: do not sleep before this.
     yield_until: Option<Instant>,
 }
 
 impl Qmp {
-    /// Takes over a connected socket, reads the greeting and enables `events` of migrations.
+    /// Takes over a connected socket and reads the greeting.
     ///
     /// # Errors
     /// A [`QmpError`].
-    pub fn negotiate(socket: UnixStream, timeout: Duration) -> Result<Self, QmpError> {
+    pub fn negotiate(
+        socket: UnixStream,
+        keep: Events,
+        timeout: Duration,
+    ) -> Result<Self, QmpError> {
         socket.set_nonblocking(true)?;
         let mut qmp = Self {
             socket,
             received: Vec::with_capacity(64 * 1024),
             consumed: 0,
             request: Vec::with_capacity(512),
-            next_id: 1,
-            pending_cont: None,
+            asked: 0,
+            answered: 0,
+            primed: None,
+            unawaited: "nothing",
             events: VecDeque::with_capacity(16),
+            keep,
             yield_until: None,
         };
         let deadline = Instant::now() + timeout;
@@ -84,15 +117,13 @@ impl Qmp {
                 Some(_) => {}
                 None => {
                     return Err(QmpError::Silent {
-                        command: "the greeting".to_owned(),
+                        command: "the greeting",
                         waited: timeout,
                     });
                 }
             }
         }
-        qmp.execute("qmp_capabilities", &json!({}))?;
-        let capabilities = json!({"capabilities": [{"capability": "events", "state": true}]});
-        qmp.execute("migrate-set-capabilities", &capabilities)?;
+        qmp.execute("qmp_capabilities", &Value::Null)?;
         Ok(qmp)
     }
 
@@ -100,40 +131,84 @@ impl Qmp {
     ///
     /// # Errors
     /// A [`QmpError`].
-    pub fn execute(&mut self, command: &str, arguments: &Value) -> Result<Value, QmpError> {
-        let id = self.push(command, arguments)?;
+    pub fn execute(&mut self, command: &'static str, arguments: &Value) -> Result<Value, QmpError> {
+        self.unprime()?;
+        self.push(command, arguments)?;
         self.flush(command)?;
-        self.wait(id, command)
+        let ticket = self.ticket();
+        self.wait(ticket, command)
     }
 
-    /// Stops the vCPUs and saves the state of CPUs and devices to `path` (as QEMU sees it). Both commands travel
-    /// together, so that QEMU goes from one to the other without asking us.
+    /// Sends all of a command but its last byte, in place of one that was primed before.
     ///
     /// # Errors
     /// A [`QmpError`].
-    pub fn stop_and_save(&mut self, path: &str) -> Result<(), QmpError> {
-        let stop = self.push("stop", &Value::Null)?;
-        let save = self.push(
-            "xen-save-devices-state",
-            &json!({"filename": path, "live": false}),
-        )?;
-        self.flush("stop")?;
-        self.yield_until = Some(Instant::now() + QMP_YIELD);
-        self.wait(stop, "stop")?;
-        self.wait(save, "xen-save-devices-state")?;
+    pub fn prime(&mut self, command: &'static str, arguments: &Value) -> Result<(), QmpError> {
+        if self.primed == Some(command) {
+            return Ok(());
+        }
+        self.unprime()?;
+        self.push(command, arguments)?;
+        self.request.pop();
+        self.primed = Some(command);
+        self.flush(command)
+    }
+
+    /// Asks for a command, primed or not, and does not wait.
+    ///
+    /// # Errors
+    /// A [`QmpError`].
+    pub fn fire(&mut self, command: &'static str, arguments: &Value) -> Result<Ticket, QmpError> {
+        if self.primed == Some(command) {
+            self.primed = None;
+            self.request.push(b'}');
+        } else {
+            self.unprime()?;
+            self.push(command, arguments)?;
+        }
+        self.flush(command)?;
+        Ok(self.ticket())
+    }
+
+    /// As [`Qmp::fire`], for a command whose answer is taken when it comes: a refusal shows as an error of a later call.
+    ///
+    /// # Errors
+    /// A [`QmpError`].
+    pub fn fire_and_forget(&mut self, command: &'static str) -> Result<(), QmpError> {
+        self.unawaited = command;
+        self.fire(command, &Value::Null).map(|_| ())
+    }
+
+    /// Until `until`, or [`Qmp::sleep_again`], yields the processor instead of sleeping while it waits for QEMU.
+    pub fn yield_until(&mut self, until: Instant) {
+        self.yield_until = Some(until);
+    }
+
+    /// Ends what [`Qmp::yield_until`] began.
+    pub fn sleep_again(&mut self) {
         self.yield_until = None;
-        Ok(())
     }
 
-    /// Lets the vCPUs run. The answer is taken when it comes; a refusal shows as an error of a later call.
+    /// Waits for the answer to a command that was fired.
     ///
     /// # Errors
     /// A [`QmpError`].
-    pub fn cont(&mut self) -> Result<(), QmpError> {
-        let id = self.push("cont", &Value::Null)?;
-        self.flush("cont")?;
-        self.pending_cont = Some(id);
-        Ok(())
+    pub fn wait(&mut self, ticket: Ticket, command: &'static str) -> Result<Value, QmpError> {
+        let deadline = Instant::now() + QMP_TIMEOUT;
+        loop {
+            let Some(line) = self.next_line(deadline)? else {
+                return Err(QmpError::Silent {
+                    command,
+                    waited: QMP_TIMEOUT,
+                });
+            };
+            if let Some(answer) = self.sort(line, Some(ticket))? {
+                return answer.map_err(|description| QmpError::Refused {
+                    command,
+                    description,
+                });
+            }
+        }
     }
 
     /// Reads what has arrived without waiting.
@@ -158,7 +233,7 @@ impl Qmp {
     /// [`QmpError::Silent`] after `timeout`.
     pub fn wait_event(
         &mut self,
-        name: &str,
+        name: &'static str,
         timeout: Duration,
         wanted: impl Fn(&GuestEvent) -> bool,
     ) -> Result<GuestEvent, QmpError> {
@@ -174,7 +249,7 @@ impl Qmp {
             }
             let Some(line) = self.next_line(deadline)? else {
                 return Err(QmpError::Silent {
-                    command: name.to_owned(),
+                    command: name,
                     waited: timeout,
                 });
             };
@@ -182,21 +257,41 @@ impl Qmp {
         }
     }
 
-    fn push(&mut self, command: &str, arguments: &Value) -> Result<u64, QmpError> {
-        let id = self.next_id;
-        self.next_id += 1;
+    /// Makes QEMU refuse what was primed.
+    fn unprime(&mut self) -> Result<(), QmpError> {
+        let Some(command) = self.primed.take() else {
+            return Ok(());
+        };
+        // No command has such a member.
+        self.request.extend_from_slice(b",\"not\":0}");
+        self.flush(command)?;
+        let ticket = self.ticket();
+        match self.wait(ticket, command) {
+            Err(QmpError::Refused { .. }) => Ok(()),
+            Ok(_) => Err(QmpError::Unprimed { command }),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// For the command that was just sent.
+    fn ticket(&mut self) -> Ticket {
+        self.asked += 1;
+        Ticket(self.asked)
+    }
+
+    fn push(&mut self, command: &str, arguments: &Value) -> Result<(), QmpError> {
         if arguments.is_null() {
-            write!(self.request, "{{\"execute\":\"{command}\",\"id\":{id}}}")?;
+            write!(self.request, "{{\"execute\":\"{command}\"}}")?;
         } else {
             write!(
                 self.request,
-                "{{\"execute\":\"{command}\",\"arguments\":{arguments},\"id\":{id}}}"
+                "{{\"execute\":\"{command}\",\"arguments\":{arguments}}}"
             )?;
         }
-        Ok(id)
+        Ok(())
     }
 
-    fn flush(&mut self, command: &str) -> Result<(), QmpError> {
+    fn flush(&mut self, command: &'static str) -> Result<(), QmpError> {
         let deadline = Instant::now() + QMP_TIMEOUT;
         let mut sent = 0;
         while sent < self.request.len() {
@@ -205,7 +300,7 @@ impl Qmp {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     if !self.poll(PollFlags::OUT, deadline)? {
                         return Err(QmpError::Silent {
-                            command: command.to_owned(),
+                            command,
                             waited: QMP_TIMEOUT,
                         });
                     }
@@ -220,46 +315,34 @@ impl Qmp {
         Ok(())
     }
 
-    fn wait(&mut self, id: u64, command: &str) -> Result<Value, QmpError> {
-        let deadline = Instant::now() + QMP_TIMEOUT;
-        loop {
-            let Some(line) = self.next_line(deadline)? else {
-                return Err(QmpError::Silent {
-                    command: command.to_owned(),
-                    waited: QMP_TIMEOUT,
-                });
-            };
-            if let Some(answer) = self.sort(line, Some(id))? {
-                return answer.map_err(|description| QmpError::Refused {
-                    command: command.to_owned(),
-                    description,
-                });
-            }
-        }
-    }
-
     /// Files a line; returns the answer if it is the one to `awaited`.
     fn sort(
         &mut self,
         line: Line,
-        awaited: Option<u64>,
+        awaited: Option<Ticket>,
     ) -> Result<Option<Result<Value, String>>, QmpError> {
-        match line {
-            Line::Event(event) => self.events.push_back(event),
-            Line::Return { id, value } if awaited == Some(id) => return Ok(Some(Ok(value))),
-            Line::Return { id, .. } if self.pending_cont == Some(id) => self.pending_cont = None,
-            Line::Error { id, description } if awaited.is_some() && awaited == id => {
-                return Ok(Some(Err(description)));
+        let answer = match line {
+            Line::Event(event) => {
+                if self.keep == Events::Keep {
+                    self.events.push_back(event);
+                }
+                return Ok(None);
             }
-            Line::Error { description, .. } => {
-                return Err(QmpError::Refused {
-                    command: "cont".to_owned(),
-                    description,
-                });
-            }
-            Line::Greeting | Line::Return { .. } | Line::Other => {}
+            Line::Greeting | Line::Other => return Ok(None),
+            Line::Return(value) => Ok(value),
+            Line::Error { description } => Err(description),
+        };
+        self.answered += 1;
+        if awaited == Some(Ticket(self.answered)) {
+            return Ok(Some(answer));
         }
-        Ok(None)
+        match answer {
+            Ok(_) => Ok(None),
+            Err(description) => Err(QmpError::Refused {
+                command: self.unawaited,
+                description,
+            }),
+        }
     }
 
     /// The next complete line, or `None` at the deadline.
@@ -322,69 +405,107 @@ impl AsFd for Qmp {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
     use std::io::BufRead;
+    use std::sync::mpsc;
 
-    /// A QEMU of a few lines: for each line that it reads it writes the next of `answers`.
-    fn qemu(answers: &'static [&'static str]) -> Result<Qmp, QmpError> {
+    /// A QEMU of a few lines: for each command that it reads it writes the next of `answers`.
+    fn qemu(answers: &'static [&'static str]) -> (Result<Qmp, QmpError>, mpsc::Receiver<String>) {
         let (ours, theirs) = UnixStream::pair().expect("pair");
+        let (told, heard) = mpsc::channel();
         std::thread::spawn(move || {
             let mut out = theirs.try_clone().expect("clone");
             let mut requests = io::BufReader::new(theirs);
             out.write_all(b"{\"QMP\":{}}\n").expect("write");
             for answer in answers {
-                let mut byte = Vec::new();
-                // Requests are not terminated by a newline; each ends with its id and a brace.
-                while !byte.ends_with(b"}") || !byte.windows(5).any(|w| w == b"\"id\":") {
-                    if requests.read_until(b'}', &mut byte).expect("read") == 0 {
+                // Requests are not terminated by a newline; each ends with as many closing braces as it has opening ones.
+                let mut request = Vec::new();
+                let depth = |request: &[u8]| -> i32 {
+                    let change = |byte: &u8| i32::from(*byte == b'{') - i32::from(*byte == b'}');
+                    request.iter().map(change).sum()
+                };
+                while request.is_empty() || depth(&request) > 0 {
+                    if requests.read_until(b'}', &mut request).expect("read") == 0 {
                         return;
                     }
                 }
+                let _ = told.send(String::from_utf8(request).expect("text"));
                 out.write_all(answer.as_bytes()).expect("write");
                 out.write_all(b"\n").expect("write");
             }
         });
-        Qmp::negotiate(ours, Duration::from_secs(20))
+        (
+            Qmp::negotiate(ours, Events::Keep, Duration::from_secs(20)),
+            heard,
+        )
     }
 
-    const READY: &str = r#"{"return":{},"id":1}"#;
-    const EVENTS: &str = r#"{"return":{},"id":2}"#;
+    const READY: &str = r#"{"return":{}}"#;
+    const REFUSED: &str = r#"{"error":{"class":"GenericError","desc":"no"}}"#;
 
     #[test]
-    fn stop_and_save_wait_for_both_and_keep_events() {
-        let save = "{\"event\":\"STOP\"}\n{\"event\":\"SHUTDOWN\",\"data\":{\"guest\":true}}\n{\"return\":{},\"id\":4}";
-        let answers: &'static [&'static str] = Box::leak(Box::new([
+    fn a_primed_command_is_run_when_its_last_byte_comes_and_not_before() {
+        let (qmp, heard) = qemu(&[
             READY,
-            EVENTS,
-            r#"{"return":{},"id":3}"#,
-            Box::leak(save.to_owned().into_boxed_str()),
-        ]));
-        let mut qmp = qemu(answers).expect("negotiated");
-        qmp.stop_and_save("/proc/self/fd/9").expect("saved");
-        assert_eq!(qmp.next_event(), Some(GuestEvent::PoweredOff));
-        assert_eq!(qmp.next_event(), None);
+            "{\"event\":\"RESET\"}\n{\"return\":{\"n\":1}}",
+            READY,
+        ]);
+        let mut qmp = qmp.expect("negotiated");
+        heard.recv().expect("qmp_capabilities");
+        let arguments = json!({"a": {"b": 1}});
+        qmp.prime("save", &arguments).expect("sent");
+        qmp.prime("save", &arguments).expect("once is enough");
+        assert!(heard.try_recv().is_err());
+        let ticket = qmp.fire("save", &arguments).expect("sent");
+        assert_eq!(qmp.wait(ticket, "save").expect("answer")["n"], 1);
+        assert_eq!(
+            heard.recv().expect("save"),
+            r#"{"execute":"save","arguments":{"a":{"b":1}}}"#
+        );
+        assert_eq!(qmp.next_event(), Some(GuestEvent::Reset));
+        // Not primed: the whole of it is sent now.
+        qmp.fire("stop", &Value::Null).expect("sent");
+        assert_eq!(heard.recv().expect("stop"), r#"{"execute":"stop"}"#);
     }
 
     #[test]
-    fn a_refused_cont_is_an_error_of_the_next_call() {
-        let mut qmp = qemu(&[
-            READY,
-            EVENTS,
-            r#"{"error":{"class":"x","desc":"reset required"},"id":3}"#,
-        ])
-        .expect("negotiated");
-        qmp.cont().expect("sent");
+    fn another_command_takes_the_primed_one_back() {
+        let (qmp, heard) = qemu(&[READY, REFUSED, r#"{"return":{"n":2}}"#]);
+        let mut qmp = qmp.expect("negotiated");
+        qmp.prime("cont", &Value::Null).expect("sent");
+        assert_eq!(qmp.execute("other", &Value::Null).expect("answer")["n"], 2);
+        let heard: Vec<String> = heard.iter().collect();
+        assert_eq!(
+            heard[1..],
+            [r#"{"execute":"cont","not":0}"#, r#"{"execute":"other"}"#]
+        );
+        let (qmp, _) = qemu(&[READY, READY]);
+        let mut qmp = qmp.expect("negotiated");
+        qmp.prime("cont", &Value::Null).expect("sent");
+        assert!(matches!(
+            qmp.execute("other", &Value::Null),
+            Err(QmpError::Unprimed { command: "cont" })
+        ));
+    }
+
+    #[test]
+    fn a_refusal_that_nobody_waited_for_is_an_error_of_the_next_call() {
+        let (qmp, _) = qemu(&[READY, r#"{"error":{"class":"x","desc":"reset required"}}"#]);
+        let mut qmp = qmp.expect("negotiated");
+        qmp.fire_and_forget("cont").expect("sent");
         let error = loop {
             match qmp.pump() {
                 Ok(()) => std::thread::yield_now(),
                 Err(error) => break error,
             }
         };
-        assert!(error.to_string().contains("reset required"), "{error}");
+        assert_eq!(error.to_string(), "QEMU refused cont: reset required");
     }
 
     #[test]
     fn a_qemu_that_is_gone_is_named() {
-        let mut qmp = qemu(&[READY, EVENTS]).expect("negotiated");
+        let (qmp, _) = qemu(&[READY]);
+        let mut qmp = qmp.expect("negotiated");
         assert!(matches!(
             qmp.execute("stop", &Value::Null),
             Err(QmpError::Closed)

@@ -24,12 +24,10 @@ pub enum GuestEvent {
 #[derive(Debug)]
 pub(super) enum Line {
     Greeting,
-    Return {
-        id: u64,
-        value: Value,
-    },
+    /// The answer to the command that has waited for longest.
+    Return(Value),
+    /// The same, and the command was refused.
     Error {
-        id: Option<u64>,
         description: String,
     },
     Event(GuestEvent),
@@ -48,7 +46,6 @@ struct Raw {
     #[serde(default)]
     data: Value,
     timestamp: Option<Timestamp>,
-    id: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -70,16 +67,11 @@ impl Line {
                 greeting: Some(_), ..
             } => Self::Greeting,
             Raw {
-                value: Some(value),
-                id: Some(id),
-                ..
-            } => Self::Return { id, value },
+                value: Some(value), ..
+            } => Self::Return(value),
             Raw {
-                error: Some(error),
-                id,
-                ..
+                error: Some(error), ..
             } => Self::Error {
-                id,
                 description: error.desc,
             },
             Raw {
@@ -117,13 +109,10 @@ mod tests {
     fn lines_are_sorted_by_what_they_are() {
         let parse = |text: &str| Line::parse(text.as_bytes()).expect("valid");
         assert!(matches!(parse(r#"{"QMP":{"version":{}}}"#), Line::Greeting));
+        assert!(matches!(parse(r#"{"return":{}}"#), Line::Return(_)));
         assert!(matches!(
-            parse(r#"{"return":{},"id":7}"#),
-            Line::Return { id: 7, .. }
-        ));
-        assert!(matches!(
-            parse(r#"{"id":8,"error":{"class":"GenericError","desc":"no"}}"#),
-            Line::Error { id: Some(8), .. }
+            parse(r#"{"error":{"class":"GenericError","desc":"no"}}"#),
+            Line::Error { .. }
         ));
         let shutdown = r#"{"timestamp":{"seconds":1,"microseconds":2},"event":"SHUTDOWN","data":{"guest":true,"reason":"guest-shutdown"}}"#;
         assert!(matches!(

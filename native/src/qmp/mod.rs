@@ -3,5 +3,5 @@
 mod client;
 mod message;
 
-pub use client::{Qmp, QmpError};
+pub use client::{Events, Qmp, QmpError, Ticket};
 pub use message::GuestEvent;

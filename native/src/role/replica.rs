@@ -6,7 +6,7 @@ use crate::control::State;
 use crate::hold::PacketLog;
 use crate::limits::{MIRRORED_INPUTS_MAX_BYTES, PAGE_BYTES};
 use crate::sys::memory::SharedMapping;
-use crate::wire::{CompleteTransaction, Content, Header, PageRuns, PagesError};
+use crate::wire::{CompleteTransaction, Content, Header, PageRuns, PagesError, page_hash};
 
 /// How good the replica is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -113,10 +113,34 @@ impl Replica {
         Ok(())
     }
 
+    /// Whether every page that the transaction changes is here as the primary believes. If not, this is no replica.
+    ///
+    /// # Errors
+    /// The first page that is not.
+    pub fn check_bases(
+        ram: &SharedMapping,
+        transaction: CompleteTransaction<'_>,
+    ) -> Result<(), u64> {
+        let mut page = [0; PAGE_BYTES];
+        for delta in transaction.deltas() {
+            ram.copy_out(offset_of(delta.page), &mut page);
+            if page_hash(&page) != delta.base_hash {
+                return Err(delta.page);
+            }
+        }
+        Ok(())
+    }
+
     /// Applies a whole transaction: from here the replica is at its epoch.
     pub fn apply(&mut self, ram: &mut SharedMapping, transaction: CompleteTransaction<'_>) {
         for run in transaction.runs() {
             write(ram, run.first_page, run.pages, run.content);
+        }
+        for delta in transaction.deltas() {
+            let page = offset_of(delta.page);
+            for (offset, bytes) in delta.pieces() {
+                ram.copy_in(page + offset, bytes);
+            }
         }
         self.device_state.clear();
         self.device_state
@@ -134,8 +158,12 @@ impl Replica {
     }
 }
 
+fn offset_of(page: u64) -> usize {
+    usize::try_from(page).expect("checked against the guest's RAM") * PAGE_BYTES
+}
+
 fn write(ram: &mut SharedMapping, first_page: u64, pages: u32, content: Content<'_>) {
-    let offset = usize::try_from(first_page).expect("checked against the guest's RAM") * PAGE_BYTES;
+    let offset = offset_of(first_page);
     match content {
         Content::Raw(bytes) => ram.copy_in(offset, bytes),
         Content::Zero => ram.zero(offset, pages as usize * PAGE_BYTES),

@@ -262,6 +262,11 @@ impl Secondary {
             kind if kind.is_transaction() => {
                 if self.assembly.feed(&header, frame.payload)? == Step::Complete {
                     let transaction = self.assembly.transaction().expect("the step was Complete");
+                    if let Err(page) = Replica::check_bases(&self.guest.ram, transaction) {
+                        self.assembly.reject();
+                        self.replica.discard();
+                        return Err(LinkError::ForeignBase { page });
+                    }
                     // Staged and checked: it is ours whatever happens now, so the primary need not wait for the copy.
                     link.encoder().ack(transaction.acknowledgement());
                     let sent = link.flush(&[]);

@@ -11,6 +11,12 @@ impl<'a> Cursor<'a> {
         Self { rest: bytes }
     }
 
+    pub(super) fn u16(&mut self) -> Option<u16> {
+        let (field, rest) = self.rest.split_first_chunk()?;
+        self.rest = rest;
+        Some(u16::from_le_bytes(*field))
+    }
+
     pub(super) fn u32(&mut self) -> Option<u32> {
         let (field, rest) = self.rest.split_first_chunk()?;
         self.rest = rest;

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
+use super::deltas::{Base, DeltaFrame, Difference};
 use super::frame::{FrameKind, Header};
 use super::limits::{
     HEADER_BYTES, MAX_DEVICE_STATE_PER_FRAME, MAX_HELLO, MAX_PACKET, MAX_PAYLOAD,
@@ -82,6 +83,7 @@ pub struct Direction {
     open: Option<Place>,
     tally: Tally,
     page_frame: PageFrame,
+    deltas: DeltaFrame,
 }
 
 impl Default for Direction {
@@ -98,6 +100,7 @@ impl Direction {
             open: None,
             tally: Tally::new(),
             page_frame: PageFrame::default(),
+            deltas: DeltaFrame::new(),
         }
     }
 
@@ -155,6 +158,7 @@ impl Encoder<'_> {
             Place { generation, epoch },
             body,
             runs,
+            |_| None,
         );
     }
 
@@ -167,19 +171,27 @@ impl Encoder<'_> {
         let place = Place { generation, epoch };
         self.direction.open = Some(place);
         self.direction.tally.restart();
+        self.direction.deltas.restart();
         self.counted(FrameKind::Begin, place, &released_epoch.to_le_bytes());
     }
 
     /// Pages of the transaction; split into as many frames as it takes. Zero pages are sent as a flag, the bytes of the
-    /// others stay in `body`. A page may be given more than once: the last one counts.
-    pub fn pages(&mut self, body: &[u8], runs: &[CapturedRun]) {
+    /// others stay in `body`. `bases` says what the secondary has committed of a page: of such a page only the changes are
+    /// sent. A page is given once.
+    pub fn pages<'b>(
+        &mut self,
+        body: &[u8],
+        runs: &[CapturedRun],
+        bases: impl Fn(u64) -> Option<Base<'b>>,
+    ) {
         let place = self.place();
-        self.page_frames(FrameKind::Pages, place, body, runs);
+        self.page_frames(FrameKind::Pages, place, body, runs, bases);
     }
 
     /// Device state: the bytes of `body` in `range`, which is not empty; they stay there.
     pub fn device_state(&mut self, body: &[u8], range: Range<usize>) {
         let place = self.place();
+        self.finish_deltas(place);
         assert!(!range.is_empty(), "no device state");
         let mut from = range.start;
         while from < range.end {
@@ -270,7 +282,14 @@ impl Encoder<'_> {
         self.direction.open.expect("a transaction has begun")
     }
 
-    fn page_frames(&mut self, kind: FrameKind, place: Place, body: &[u8], runs: &[CapturedRun]) {
+    fn page_frames<'b>(
+        &mut self,
+        kind: FrameKind,
+        place: Place,
+        body: &[u8],
+        runs: &[CapturedRun],
+        bases: impl Fn(u64) -> Option<Base<'b>>,
+    ) {
         let mut header_at = self.open_page_frame();
         for run in runs {
             let bytes = &body[run.body_offset..][..run.pages as usize * PAGE_BYTES];
@@ -280,6 +299,12 @@ impl Encoder<'_> {
                 .zip(pages)
             {
                 let zero = is_zero(contents);
+                if !zero
+                    && let Some(base) = bases(page)
+                    && self.direction.deltas.add(page, base, contents) != Difference::Whole
+                {
+                    continue;
+                }
                 if !self
                     .direction
                     .page_frame
@@ -330,6 +355,22 @@ impl Encoder<'_> {
             self.direction.tally.add_frame(kind, checksum);
             self.direction.tally.pages += self.direction.page_frame.pages();
         }
+    }
+
+    /// The changes of pages, all in one frame behind the whole pages.
+    fn finish_deltas(&mut self, place: Place) {
+        let count = u64::from(self.direction.deltas.count());
+        let Some(payload) = self.direction.deltas.payload() else {
+            return;
+        };
+        let (payload_bytes, checksum) = (payload.len(), xxh3_64(payload));
+        let header_at = self.outgoing.head.len();
+        self.outgoing.head.extend_from_slice(&[0; HEADER_BYTES]);
+        self.outgoing.head.extend_from_slice(payload);
+        self.finish(FrameKind::Deltas, place, header_at, payload_bytes, checksum);
+        self.direction.deltas.restart();
+        self.direction.tally.add_frame(FrameKind::Deltas, checksum);
+        self.direction.tally.pages += count;
     }
 
     fn finish_outputs(&mut self, place: Place, header_at: usize, count: u32) {

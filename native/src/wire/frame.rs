@@ -54,6 +54,8 @@ pub enum FrameKind {
     EndAck = 17,
     /// Primary: a packet that the guest was given since the last checkpoint.
     Input = 18,
+    /// Primary: pages of the transaction as their changes since the epoch before.
+    Deltas = 19,
 }
 
 impl FrameKind {
@@ -63,6 +65,7 @@ impl FrameKind {
             self,
             Self::Begin
                 | Self::Pages
+                | Self::Deltas
                 | Self::DeviceState
                 | Self::Outputs
                 | Self::Commit
@@ -90,6 +93,7 @@ impl FrameKind {
             16 => Self::End,
             17 => Self::EndAck,
             18 => Self::Input,
+            19 => Self::Deltas,
             _ => return None,
         })
     }
@@ -266,14 +270,14 @@ mod tests {
 
     #[test]
     fn a_header_survives_the_wire_for_every_kind() {
-        for number in 1..=18 {
+        for number in 1..=19 {
             let kind = FrameKind::from_wire(number).expect("a known kind");
             assert_eq!(kind as u16, number);
             let header = Header { kind, ..HEADER };
             assert_eq!(Header::decode(&header.encode()), Ok(header));
         }
         assert_eq!(FrameKind::from_wire(0), None);
-        assert_eq!(FrameKind::from_wire(19), None);
+        assert_eq!(FrameKind::from_wire(20), None);
     }
 
     #[test]
@@ -306,6 +310,6 @@ mod tests {
         let message = Header::decode(&bytes)
             .expect_err("another version")
             .to_string();
-        assert_eq!(message, "frame has protocol version 7, expected 1");
+        assert_eq!(message, "frame has protocol version 7, expected 2");
     }
 }

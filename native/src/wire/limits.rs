@@ -1,7 +1,7 @@
 //! Every bound of the protocol, in one place.
 
 /// Protocol version that this engine speaks.
-pub const PROTOCOL_VERSION: u16 = 1;
+pub const PROTOCOL_VERSION: u16 = 2;
 /// Size of a guest page, bytes.
 pub const PAGE_BYTES: usize = 4096;
 /// Size of a frame's header, bytes.
@@ -14,6 +14,10 @@ pub const MAX_FRAME_BYTES: usize = HEADER_BYTES + MAX_PAYLOAD;
 pub const MAX_RAW_PAGES_PER_FRAME: usize = 256;
 /// Most runs in one frame.
 pub const MAX_RUNS_PER_FRAME: usize = 1024;
+/// Longest `Deltas` payload, bytes; there is one in a transaction. What does not fit is sent as whole pages.
+pub const MAX_DELTAS_PAYLOAD: usize = 1 << 20;
+/// Longest patch of a page, bytes: a longer one saves too little.
+pub const PATCH_MAX_BYTES: usize = PAGE_BYTES / 2;
 /// Most device state in one frame, bytes.
 pub const MAX_DEVICE_STATE_PER_FRAME: usize = 1 << 20;
 /// Longest packet, bytes: 64 KiB of segmentation offload, the Ethernet header and the virtio-net header.
@@ -44,6 +48,7 @@ pub fn default_staging_bytes(guest_pages: u64) -> usize {
 const _: () = assert!(READER_BYTES >= 2 * MAX_FRAME_BYTES);
 const _: () =
     assert!(4 + 16 * MAX_RUNS_PER_FRAME + MAX_RAW_PAGES_PER_FRAME * PAGE_BYTES <= MAX_PAYLOAD);
+const _: () = assert!(MAX_DELTAS_PAYLOAD <= MAX_PAYLOAD);
 const _: () = assert!(MAX_DEVICE_STATE_PER_FRAME <= MAX_PAYLOAD);
 const _: () = assert!(4 + OUTPUTS_PER_FRAME + 4 + MAX_PACKET <= MAX_PAYLOAD);
 const _: () = assert!(MAX_HELLO <= MAX_PAYLOAD);

@@ -11,7 +11,7 @@
 //!    │ SyncPages* (baseline, applied directly)               │
 //!    │ ────────────────────────────────────────────────────▶ │
 //!    │                                                       │
-//!    │ Begin, Pages*, DeviceState+, Outputs*, Commit         │  staged: nothing of it counts
+//!    │ Begin, Pages*, Deltas?, DeviceState+, Outputs*, Commit│  staged: nothing of it counts
 //!    │ ────────────────────────────────────────────────────▶ │  before Commit has been checked
 //!    │                                      Ack (whole epoch)│
 //!    │ ◀──────────────────────────────────────────────────── │  then it is applied, in order
@@ -36,8 +36,10 @@
 //! | version | changed |
 //! |---|---|
 //! | 1 | the first |
+//! | 2 | `Deltas` |
 
 mod cursor;
+pub mod deltas;
 pub mod encoder;
 pub mod frame;
 pub mod hello;
@@ -53,6 +55,7 @@ pub mod transaction;
 #[cfg(test)]
 mod properties;
 
+pub use deltas::{Base, Delta, Deltas, DeltasError, page_hash};
 pub use encoder::{CapturedRun, ControlKind, Direction, Encoder};
 pub use frame::{Frame, FrameError, FrameKind, Header};
 pub use hello::{

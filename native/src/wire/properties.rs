@@ -137,7 +137,7 @@ impl Captured {
         let mut outgoing = Outgoing::new();
         let mut encoder = direction.encoder(&mut outgoing);
         encoder.begin(self.generation, self.epoch, self.released_epoch);
-        encoder.pages(&body, &runs);
+        encoder.pages(&body, &runs, |_| None);
         encoder.device_state(&body, state);
         encoder.outputs(self.packets.iter().map(Vec::as_slice));
         encoder.commit();
@@ -354,7 +354,7 @@ fn a_cancelled_transaction_changes_nothing_and_the_next_one_completes() {
         let mut outgoing = Outgoing::new();
         let mut encoder = direction.encoder(&mut outgoing);
         encoder.begin(captured.generation, captured.epoch, 0);
-        encoder.pages(&body, &runs);
+        encoder.pages(&body, &runs, |_| None);
         encoder.cancel();
         let mut wire = written(outgoing, &body, WHOLE);
         wire.extend(captured.wire(&mut direction, WHOLE));
@@ -492,6 +492,107 @@ fn random_frame_orders_complete_only_by_the_grammar() {
     });
 }
 
+/// A secondary's RAM.
+struct Memory(BTreeMap<u64, Vec<u8>>);
+
+impl Memory {
+    fn new() -> Self {
+        Self((0..GUEST_PAGES).map(|number| (number, page(0))).collect())
+    }
+
+    fn page(&self, number: u64) -> &[u8; PAGE_BYTES] {
+        self.0[&number][..].try_into().expect("a page")
+    }
+
+    fn apply(&mut self, transaction: CompleteTransaction<'_>) {
+        self.0.extend(apply(transaction).pages);
+        for delta in transaction.deltas() {
+            assert_eq!(page_hash(self.page(delta.page)), delta.base_hash);
+            let contents = self.0.get_mut(&delta.page).expect("a page of the guest");
+            for (offset, bytes) in delta.pieces() {
+                contents[offset..offset + bytes.len()].copy_from_slice(bytes);
+            }
+        }
+    }
+}
+
+/// Whichever pages have a base, and however much of them is new, the secondary gets the primary's RAM.
+#[test]
+fn epochs_of_whole_pages_and_of_changes_add_up() {
+    let write = (
+        0..GUEST_PAGES,
+        0..PAGE_BYTES,
+        1..3000usize,
+        any::<u8>(),
+        any::<bool>(),
+    );
+    proptest!(config(48), |(epochs in vec(vec(write, 0..24), 1..6))| {
+        let (mut primary, mut secondary) = (Memory::new(), Memory::new());
+        let mut direction = Direction::new();
+        let mut assembly = Assembly::new(GUEST_PAGES, LIMIT_BYTES);
+        assembly.expect(1, 1);
+        for (epoch, writes) in (1..).zip(&epochs) {
+            let mut has_base = BTreeMap::new();
+            for &(number, at, length, value, based) in writes {
+                let contents = primary.0.get_mut(&number).expect("a page of the guest");
+                let end = (at + length).min(PAGE_BYTES);
+                contents[at..end].fill(value);
+                has_base.insert(number, based);
+            }
+            let mut body: Vec<u8> = has_base.keys().flat_map(|number| primary.page(*number)).copied().collect();
+            let runs: Vec<_> = has_base.keys().enumerate().map(|(index, number)| CapturedRun {
+                first_page: *number,
+                pages: 1,
+                body_offset: index * PAGE_BYTES,
+            }).collect();
+            let state = body.len()..body.len() + 1;
+            body.push(7);
+            let mut outgoing = Outgoing::new();
+            let mut encoder = direction.encoder(&mut outgoing);
+            encoder.begin(1, epoch, 0);
+            encoder.pages(&body, &runs, |number| has_base[&number].then(|| {
+                let bytes = secondary.page(number);
+                Base { bytes, hash: page_hash(bytes) }
+            }));
+            encoder.device_state(&body, state);
+            encoder.commit();
+            let mut stream = &written(outgoing, &body, WHOLE)[..];
+            while let Some((header, rest)) = stream.split_first_chunk::<HEADER_BYTES>() {
+                let header = Header::decode(header).expect("its own");
+                let (payload, rest) = rest.split_at(header.payload_len as usize);
+                let step = assembly.feed(&header, payload).expect("fits");
+                prop_assert_eq!(step == Step::Complete, rest.is_empty());
+                stream = rest;
+            }
+            secondary.apply(assembly.transaction().expect("complete"));
+            assembly.reset();
+            prop_assert!(primary.0 == secondary.0, "epoch {epoch}");
+        }
+    });
+}
+
+#[test]
+fn a_transaction_that_does_not_fit_the_replica_never_was() {
+    let model = Captured {
+        generation: 1,
+        epoch: 1,
+        released_epoch: 0,
+        runs: vec![(0, vec![1])],
+        device_state: vec![1],
+        packets: Vec::new(),
+    };
+    let mut assembly = assembly_for(&model);
+    for (header, payload) in split(&model.wire(&mut Direction::new(), WHOLE)) {
+        assembly.feed(&header, &payload).expect("fits");
+    }
+    assembly.reject();
+    assert!(assembly.transaction().is_none());
+    let wire = model.wire(&mut Direction::new(), WHOLE);
+    assert_eq!(receive(&mut assembly, &wire, WHOLE), []);
+    assembly.expect(1, 1);
+    assert_eq!(receive(&mut assembly, &wire, WHOLE), [model.applied()]);
+}
+
 #[test]
 fn large_captures_are_split_and_come_back_whole() {
     let pages = 3 * MAX_RAW_PAGES_PER_FRAME + 7;
@@ -514,7 +615,7 @@ fn large_captures_are_split_and_come_back_whole() {
     let (mut direction, mut outgoing) = (Direction::new(), Outgoing::new());
     let mut encoder = direction.encoder(&mut outgoing);
     encoder.begin(1, 1, 0);
-    encoder.pages(&body, &runs);
+    encoder.pages(&body, &runs, |_| None);
     encoder.device_state(&body, state);
     encoder.outputs(packets.iter().map(Vec::as_slice));
     encoder.commit();

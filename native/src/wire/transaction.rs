@@ -1,7 +1,7 @@
 //! The receiving side of transactions: pure, no I/O. Nothing of a transaction counts before `Commit` has been checked.
 //!
 //! ```text
-//!            expect()                    Begin            Pages*, DeviceState+, Outputs*
+//!            expect()                    Begin            Pages*, Deltas?, DeviceState+, Outputs*
 //!  Unready ──────────▶ Idle ────────────────────▶ Open ──────────────────────┐
 //!     ▲                 ▲ ▲        Cancel          │ ▲                        │
 //!     │                 │ └────────────────────────┤ └────────────────────────┘
@@ -13,6 +13,7 @@ use std::mem;
 
 use thiserror::Error;
 
+use super::deltas::{Deltas, DeltasError};
 use super::frame::{FrameKind, Header};
 use super::limits::STAGING_RETAINED_BYTES;
 use super::outputs::{OutputsError, Packets, announced};
@@ -77,6 +78,9 @@ pub enum Violation {
     /// A payload of pages is malformed.
     #[error("pages of the transaction are malformed")]
     Pages(#[from] PagesError),
+    /// A payload of changes is malformed.
+    #[error("deltas of the transaction are malformed")]
+    Deltas(#[from] DeltasError),
     /// A payload of packets is malformed.
     #[error("outputs of the transaction are malformed")]
     Outputs(#[from] OutputsError),
@@ -107,6 +111,7 @@ enum Phase {
     Unready,
     Idle,
     Pages,
+    Deltas,
     DeviceState,
     Outputs,
     Complete,
@@ -126,6 +131,7 @@ pub struct Assembly {
     staged: Vec<u8>,
     page_payloads: Vec<u32>,
     pages_end: usize,
+    deltas_end: usize,
     device_end: usize,
 }
 
@@ -145,6 +151,7 @@ impl Assembly {
             staged: Vec::new(),
             page_payloads: Vec::new(),
             pages_end: 0,
+            deltas_end: 0,
             device_end: 0,
         }
     }
@@ -201,7 +208,7 @@ impl Assembly {
     pub fn is_open(&self) -> bool {
         matches!(
             self.phase,
-            Phase::Pages | Phase::DeviceState | Phase::Outputs
+            Phase::Pages | Phase::Deltas | Phase::DeviceState | Phase::Outputs
         )
     }
 
@@ -244,6 +251,19 @@ impl Assembly {
         self.next_epoch += 1;
     }
 
+    /// The complete transaction, which was not acknowledged, does not fit what is here: it never was.
+    ///
+    /// # Panics
+    /// If there is no complete transaction.
+    pub fn reject(&mut self) {
+        assert!(
+            self.phase == Phase::Complete,
+            "there is no complete transaction"
+        );
+        self.drop_staged();
+        self.phase = Phase::Unready;
+    }
+
     fn take(&mut self, header: &Header, payload: &[u8]) -> Result<Step, Violation> {
         let kind = header.kind;
         let expected = match (self.phase, kind) {
@@ -251,14 +271,19 @@ impl Assembly {
                 return Err(Violation::Unready { found: kind });
             }
             (Phase::Idle, FrameKind::Begin)
-            | (Phase::Pages, FrameKind::Pages | FrameKind::DeviceState | FrameKind::Cancel)
+            | (
+                Phase::Pages,
+                FrameKind::Pages | FrameKind::Deltas | FrameKind::DeviceState | FrameKind::Cancel,
+            )
+            | (Phase::Deltas, FrameKind::DeviceState | FrameKind::Cancel)
             | (
                 Phase::DeviceState,
                 FrameKind::DeviceState | FrameKind::Outputs | FrameKind::Commit | FrameKind::Cancel,
             )
             | (Phase::Outputs, FrameKind::Outputs | FrameKind::Commit | FrameKind::Cancel) => None,
             (Phase::Idle, _) => Some("Begin"),
-            (Phase::Pages, _) => Some("Pages, DeviceState or Cancel"),
+            (Phase::Pages, _) => Some("Pages, Deltas, DeviceState or Cancel"),
+            (Phase::Deltas, _) => Some("DeviceState or Cancel"),
             (Phase::DeviceState, _) => Some("DeviceState, Outputs, Commit or Cancel"),
             (Phase::Outputs, _) => Some("Outputs, Commit or Cancel"),
         };
@@ -285,6 +310,7 @@ impl Assembly {
         match kind {
             FrameKind::Begin => self.take_begin(payload)?,
             FrameKind::Pages => self.take_pages(payload)?,
+            FrameKind::Deltas => self.take_deltas(payload)?,
             FrameKind::DeviceState => self.take_device_state(payload)?,
             FrameKind::Outputs => self.take_outputs(payload)?,
             FrameKind::Commit => return self.take_commit(payload),
@@ -314,7 +340,18 @@ impl Assembly {
         self.stage(payload)?;
         self.page_payloads.push(bytes);
         self.pages_end = self.staged.len();
+        self.deltas_end = self.pages_end;
         self.device_end = self.pages_end;
+        Ok(())
+    }
+
+    fn take_deltas(&mut self, payload: &[u8]) -> Result<(), Violation> {
+        let (_, count) = Deltas::decode(payload, self.guest_pages)?;
+        self.stage(payload)?;
+        self.tally.pages += u64::from(count);
+        self.deltas_end = self.staged.len();
+        self.device_end = self.deltas_end;
+        self.phase = Phase::Deltas;
         Ok(())
     }
 
@@ -397,6 +434,7 @@ impl Assembly {
         self.page_payloads
             .shrink_to(STAGING_RETAINED_BYTES / mem::size_of::<u32>() / 16);
         self.pages_end = 0;
+        self.deltas_end = 0;
         self.device_end = 0;
     }
 }
@@ -439,9 +477,14 @@ impl<'a> CompleteTransaction<'a> {
         })
     }
 
+    /// Its changed pages, to be applied after the whole ones.
+    pub fn deltas(&self) -> Deltas<'a> {
+        Deltas::of_checked(&self.assembly.staged[self.assembly.pages_end..self.assembly.deltas_end])
+    }
+
     /// Its device state.
     pub fn device_state(&self) -> &'a [u8] {
-        &self.assembly.staged[self.assembly.pages_end..self.assembly.device_end]
+        &self.assembly.staged[self.assembly.deltas_end..self.assembly.device_end]
     }
 
     /// The packets that wait for its ack on the primary, in order.

@@ -13,32 +13,35 @@ pub struct Ram(Vec<u8>);
 impl Ram {
     /// Reads the memory file that the engine shares with its QEMU.
     pub fn of(engine: &Engine) -> Self {
-        let folder = format!("/proc/{}/fd", engine.pid());
-        let mut found: Vec<_> = fs::read_dir(&folder)
-            .expect("descriptors")
-            .filter_map(|entry| Some(entry.ok()?.path()))
-            .filter(|path| {
-                fs::read_link(path)
-                    .is_ok_and(|target| target.to_string_lossy().starts_with("/memfd:kemari-ram"))
-            })
-            .collect();
-        assert_eq!(found.len(), 1, "one guest, one memory file: {found:?}");
-        let file = File::open(found.remove(0)).expect("open guest RAM");
+        let file = file_of(engine);
         let bytes = file.metadata().expect("size").len();
         let mut content = vec![0; usize::try_from(bytes).expect("fits")];
         file.read_exact_at(&mut content, 0).expect("read guest RAM");
         Self(content)
     }
 
-    /// Fails if a page differs, naming the first ones.
-    pub fn must_equal(&self, other: &Self, what: &str) {
-        assert_eq!(self.0.len(), other.0.len(), "{what}");
+    /// Pages in which it differs from another.
+    pub fn differing_pages(&self, other: &Self) -> Vec<usize> {
         let pages = self.0.chunks(PAGE_BYTES).zip(other.0.chunks(PAGE_BYTES));
-        let different: Vec<usize> = pages
+        pages
             .enumerate()
             .filter(|(_, (one, two))| one != two)
             .map(|(number, _)| number)
-            .collect();
+            .collect()
+    }
+
+    /// Changes one byte behind the engine's back.
+    pub fn spoil(engine: &Engine, page: usize) {
+        let (file, at) = (file_of(engine), (page * PAGE_BYTES + 8) as u64);
+        let mut byte = [0];
+        file.read_exact_at(&mut byte, at).expect("read guest RAM");
+        file.write_all_at(&[!byte[0]], at).expect("write guest RAM");
+    }
+
+    /// Fails if a page differs, naming the first ones.
+    pub fn must_equal(&self, other: &Self, what: &str) {
+        assert_eq!(self.0.len(), other.0.len(), "{what}");
+        let different = self.differing_pages(other);
         assert!(
             different.is_empty(),
             "{what}: {} of {} pages differ, first {:?}",
@@ -53,4 +56,23 @@ impl Ram {
         let is_used = |page: &&[u8]| page.iter().any(|&byte| byte != 0);
         self.0.chunks(PAGE_BYTES).filter(is_used).count()
     }
+}
+
+fn file_of(engine: &Engine) -> File {
+    let folder = format!("/proc/{}/fd", engine.pid());
+    let mut found: Vec<_> = fs::read_dir(&folder)
+        .expect("descriptors")
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| {
+            fs::read_link(path)
+                .is_ok_and(|target| target.to_string_lossy().starts_with("/memfd:kemari-ram"))
+        })
+        .collect();
+    assert_eq!(found.len(), 1, "one guest, one memory file: {found:?}");
+    let mut options = File::options();
+    options
+        .read(true)
+        .write(true)
+        .open(found.remove(0))
+        .expect("open guest RAM")
 }

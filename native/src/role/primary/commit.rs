@@ -8,7 +8,7 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use super::{Engine, Fatal, Halt, Mode, Primary, ack_timeout, max_epoch_age};
-use crate::limits::STAGING_PAGES;
+use crate::limits::{ACK_YIELD, STAGING_PAGES};
 use crate::link::LinkError;
 use crate::release::{Acked, Awaited, Solo};
 use crate::wire::{FrameKind, Header};
@@ -24,6 +24,8 @@ pub(super) struct InFlight {
     last: bool,
     /// Bytes of the connection up to the end of the commit, once that is encoded.
     commit_ends_at: Option<u64>,
+    /// When all of it had been encoded.
+    encoded_at: Option<Instant>,
     /// When all of it had been written: from then on an ack is waited for.
     written_at: Option<Instant>,
 }
@@ -32,6 +34,11 @@ impl InFlight {
     /// Whether the primary was solo when it was made: until the ack nobody can say that it is protected.
     pub(super) fn may_fall_back(&self) -> bool {
         self.fallback.is_some()
+    }
+
+    /// Until when its ack is expected so soon that sleeping would delay it.
+    pub(super) fn ack_expected_until(&self) -> Option<Instant> {
+        self.encoded_at.map(|at| at + ACK_YIELD)
     }
 
     /// Whether the secondary may have the whole transaction.
@@ -110,6 +117,7 @@ impl Primary {
             fallback,
             last: self.halt.is_some(),
             commit_ends_at: None,
+            encoded_at: None,
             written_at: None,
         });
         self.last_checkpoint = stopped_at;
@@ -145,6 +153,8 @@ impl Primary {
     }
 
     fn send_in_parts(&mut self, engine: &Engine, awaited: Awaited) -> Result<(), Sending> {
+        // Its pages are not in the staging area any more when all of it has been sent.
+        self.shadow.forget();
         self.encode_begin(awaited);
         let mut from = 0;
         while let Some(next) =
@@ -180,8 +190,8 @@ impl Primary {
 
     fn encode_pages(&mut self) {
         if let Some(link) = &mut self.link {
-            link.encoder()
-                .pages(self.staging.body(), self.staging.runs());
+            let (body, runs, shadow) = (self.staging.body(), self.staging.runs(), &self.shadow);
+            link.encoder().pages(body, runs, |page| shadow.base(page));
         }
     }
 
@@ -198,6 +208,7 @@ impl Primary {
             let end = link.outgoing.bytes_written() + link.outgoing.pending_bytes() as u64;
             if let Some(in_flight) = &mut self.in_flight {
                 in_flight.commit_ends_at = Some(end);
+                in_flight.encoded_at = Some(Instant::now());
             }
         }
         Ok(())
@@ -224,6 +235,8 @@ impl Primary {
         self.captured.clear();
         if let Some(in_flight) = self.in_flight.take() {
             self.last_acked = in_flight.last;
+            // Only now, when the outputs are out: nobody waits for this.
+            self.shadow.note(self.staging.body(), self.staging.runs());
         }
         if let Some(link) = &mut self.link
             && !link.confirmed

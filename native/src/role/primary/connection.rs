@@ -70,6 +70,8 @@ impl Primary {
             return;
         }
         self.dial_complaint = None;
+        // What the secondary has of the last connection's transactions is not certain.
+        self.shadow.forget();
         self.link = Some(link);
         engine.show_peer(true, Some(&welcome.node), Some(welcome.engine_id));
         match self.epoch_to_continue(engine, welcome) {

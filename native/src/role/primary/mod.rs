@@ -28,7 +28,7 @@ use self::baseline::Baseline;
 use self::commit::InFlight;
 use self::demotion::Demotion;
 use super::{Engine, Face, Fatal, Next, check_alive, wait};
-use crate::checkpoint::Staging;
+use crate::checkpoint::{Shadow, Staging};
 use crate::control::messages::GuestState;
 use crate::control::{Event, Role, State};
 use crate::guest::pages::PageSet;
@@ -85,6 +85,8 @@ pub struct Primary {
     mode: Mode,
     hold: Hold,
     staging: Staging,
+    /// What the secondary has committed, of the pages that are written most.
+    shadow: Shadow,
     /// Pages that the secondary lacks, beside those written since the last scan (I5).
     owed: PageSet,
     /// Pages of the checkpoint on its way; owed again if it fails.
@@ -128,6 +130,7 @@ impl Primary {
             mode: Mode::Solo(beginning.permit),
             hold: Hold::new(engine.spec.limits.hold_bytes),
             staging: Staging::new().map_err(Fatal::Staging)?,
+            shadow: Shadow::new().map_err(Fatal::Staging)?,
             owed: PageSet::new(pages),
             captured: PageSet::new(pages),
             link: None,
@@ -207,6 +210,9 @@ impl Primary {
             if self.wants_checkpoint(engine) {
                 self.checkpoint(engine)?;
             }
+            if self.is_ready_for_checkpoint() {
+                self.guest.prepare_save()?;
+            }
             self.tell_end();
             if let Some(next) = self.advance_demotion(engine)? {
                 return Ok(next);
@@ -220,7 +226,24 @@ impl Primary {
         }
     }
 
+    /// Waits for something to do; without sleeping while an ack is about to come.
     fn wait(&self, engine: &Engine) -> Result<[PollFlags; 6], Fatal> {
+        let expected = self
+            .in_flight
+            .as_ref()
+            .and_then(InFlight::ack_expected_until);
+        while expected.is_some_and(|until| Instant::now() < until) {
+            let ready = self.poll(engine, Duration::ZERO)?;
+            if ready.iter().any(|flags| !flags.is_empty()) {
+                return Ok(ready);
+            }
+            std::thread::yield_now();
+        }
+        let left = self.next_deadline(engine);
+        self.poll(engine, left.saturating_duration_since(Instant::now()))
+    }
+
+    fn poll(&self, engine: &Engine, timeout: Duration) -> Result<[PollFlags; 6], Fatal> {
         let link_flags = match &self.link {
             Some(link) if !link.outgoing.is_empty() => PollFlags::IN | PollFlags::OUT,
             _ => PollFlags::IN,
@@ -233,11 +256,10 @@ impl Primary {
                 (net, PollFlags::IN),
                 (Some(engine.outlet.as_fd()), PollFlags::IN),
                 (Some(engine.wake.as_fd()), PollFlags::IN),
-                (Some(self.guest.qmp.as_fd()), PollFlags::IN),
+                (Some(self.guest.monitor.as_fd()), PollFlags::IN),
                 (Some(self.guest.pidfd()), PollFlags::IN),
             ],
-            self.next_deadline(engine)
-                .saturating_duration_since(Instant::now()),
+            timeout,
             &engine.wake,
         )
     }
@@ -265,14 +287,14 @@ impl Primary {
 
     /// Reads QEMU's own news.
     fn pump_events(&mut self) -> Result<(), Fatal> {
-        self.guest.qmp.pump().map_err(GuestError::from)?;
+        self.guest.monitor.pump().map_err(GuestError::from)?;
         Ok(())
     }
 
     /// Acts on the news read so far, also those that came with the answer to a command: a guest that has powered itself
     /// off must not be told to run on, QEMU refuses that.
     fn take_events(&mut self, engine: &mut Engine) {
-        while let Some(event) = self.guest.qmp.next_event() {
+        while let Some(event) = self.guest.monitor.next_event() {
             match event {
                 GuestEvent::PoweredOff => self.guest_ended(engine),
                 GuestEvent::Resumed(at) => self.note_pause(engine, at),
