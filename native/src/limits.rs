@@ -24,6 +24,8 @@ pub const PACKETS_PER_TURN: usize = 64;
 pub const MIRRORED_PACKET_MAX_BYTES: usize = 16 << 10;
 /// Packets into the guest that a secondary keeps for each of two epochs.
 pub const MIRRORED_INPUTS_MAX_BYTES: usize = 256 << 10;
+/// Longest time without a word from the primary that a secondary thinks nothing of; at least three ages of an epoch.
+pub const PRIMARY_SILENCE: Duration = Duration::from_millis(350);
 /// Bytes waiting for the secondary beyond which it gets no copies of packets into the guest.
 pub const MIRRORING_BACKLOG_MAX_BYTES: usize = 1 << 20;
 /// Longest wait for QEMU's answer to one command.

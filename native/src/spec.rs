@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -173,6 +174,20 @@ pub struct UserLimits {
 }
 
 impl Spec {
+    /// The guest's Ethernet address.
+    ///
+    /// # Panics
+    /// If it has not been checked by [`Spec::read`].
+    pub fn guest_address(&self) -> [u8; 6] {
+        parse_mac(&self.machine.interfaces[0].mac).expect("checked when it was read")
+    }
+
+    /// How long a primary that lives may be silent.
+    pub fn silence(&self) -> Duration {
+        let age = Duration::from_millis(u64::from(self.limits.max_epoch_age_ms));
+        limits::PRIMARY_SILENCE.max(3 * age)
+    }
+
     /// Reads and checks the specification at `path`.
     ///
     /// # Errors
@@ -227,7 +242,7 @@ impl Spec {
                 "exactly one is supported",
             );
         }
-        if !is_mac(&machine.interfaces[0].mac) {
+        if parse_mac(&machine.interfaces[0].mac).is_none() {
             return refuse(
                 "machine.interfaces[0].mac",
                 machine.interfaces[0].mac.clone(),
@@ -285,12 +300,15 @@ impl Spec {
     }
 }
 
-fn is_mac(text: &str) -> bool {
-    let parts: Vec<&str> = text.split(':').collect();
-    parts.len() == 6
-        && parts
-            .iter()
-            .all(|p| p.len() == 2 && p.chars().all(|c| c.is_ascii_hexdigit()))
+fn parse_mac(text: &str) -> Option<[u8; 6]> {
+    let parts: Option<Vec<u8>> = text
+        .split(':')
+        .map(|part| {
+            let is_hex = part.len() == 2 && part.chars().all(|c| c.is_ascii_hexdigit());
+            is_hex.then(|| u8::from_str_radix(part, 16).ok())?
+        })
+        .collect();
+    parts?.try_into().ok()
 }
 
 #[cfg(test)]
@@ -310,6 +328,8 @@ mod tests {
     fn the_golden_specification_is_accepted() {
         let spec = parse(SAMPLE).expect("valid");
         assert_eq!(spec.machine.memory_mib, 256);
+        assert_eq!(spec.guest_address(), [0x52, 0x54, 0, 0x6b, 0, 1]);
+        assert!(spec.silence() >= Duration::from_millis(3 * 100));
         assert_eq!(spec.peer.socket_address().to_string(), "10.77.2.2:7900");
     }
 

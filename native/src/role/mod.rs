@@ -9,6 +9,7 @@ mod admission;
 mod primary;
 mod replica;
 mod secondary;
+mod strays;
 
 use std::os::fd::BorrowedFd;
 use std::sync::mpsc::Receiver;

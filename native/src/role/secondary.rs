@@ -9,14 +9,16 @@ use rustix::event::PollFlags;
 use super::admission::{Admission, Ourselves, admit};
 use super::primary::Beginning;
 use super::replica::{Replica, ReplicaState};
+use super::strays::Strays;
 use super::{Engine, Face, Fatal, Next, Primary, check_alive, wait};
 use crate::control::messages::{GuestState, PromotionTimes, SyncProgress};
 use crate::control::{ErrorCode, Order, OrderCommand, PromoteMode, ReplyHandle, Role};
 use crate::guest::{Guest, Start};
-use crate::limits::{FAREWELL_TIMEOUT, HEARTBEAT, PACKETS_PER_TURN};
+use crate::limits::{FAREWELL_TIMEOUT, HEARTBEAT, MIRRORED_PACKET_MAX_BYTES, PACKETS_PER_TURN};
 use crate::link::{Caller, Link, LinkError};
 use crate::release::Solo;
 use crate::report;
+use crate::sys::bridge;
 use crate::wire::{Assembly, ControlKind, FrameKind, Header, ReplicaHeld, Step, Welcome, limits};
 
 /// A secondary with its waiting QEMU.
@@ -27,6 +29,7 @@ pub struct Secondary {
     replica: Replica,
     link: Option<Connection>,
     receiving_since: Instant,
+    strays: Strays,
 }
 
 struct Connection {
@@ -58,6 +61,7 @@ impl Secondary {
             replica: Replica::default(),
             link: None,
             receiving_since: Instant::now(),
+            strays: Strays::new(engine.spec.guest_address(), engine.spec.silence()),
         };
         engine.board.update(|status| {
             status.qemu_pid = Some(secondary.guest.pid());
@@ -100,7 +104,7 @@ impl Secondary {
                     (Some(engine.outlet.as_fd()), PollFlags::IN),
                     (Some(self.guest.pidfd()), PollFlags::IN),
                 ],
-                HEARTBEAT,
+                self.patience(),
                 &engine.wake,
             )?;
             engine.board.beat();
@@ -108,8 +112,9 @@ impl Secondary {
                 self.serve_link(engine);
             }
             if !ready[2].is_empty() {
-                discard_frames(engine);
+                self.take_strays(engine);
             }
+            self.notice_silence(engine);
             check_alive(&mut self.guest, ready[3])?;
             if !ready[1].is_empty() {
                 engine.wake.hush();
@@ -122,6 +127,48 @@ impl Secondary {
                         Obeyed::Leave(next) => return Ok(next),
                     }
                 }
+            }
+        }
+    }
+
+    fn patience(&self) -> std::time::Duration {
+        let until_silence = self
+            .strays
+            .patience()
+            .filter(|_| self.replica.is_complete());
+        until_silence.map_or(HEARTBEAT, |left| left.min(HEARTBEAT))
+    }
+
+    /// A primary that says nothing may be dead: what the world sends to the guest should come here.
+    fn notice_silence(&mut self, engine: &Engine) {
+        if !self.replica.is_complete() || !self.strays.begins() {
+            return;
+        }
+        let Some(bridge) = &engine.spec.machine.interfaces[0].bridge else {
+            return;
+        };
+        match bridge::forget_addresses(bridge) {
+            Ok(()) => tracing::info!(
+                bridge,
+                "the primary is silent: frames for the guest are kept"
+            ),
+            Err(error) => tracing::warn!(
+                bridge,
+                %error,
+                "the primary is silent, but the bridge does not forget where the guest was: what is sent to it is lost until it is repeated"
+            ),
+        }
+    }
+
+    /// Frames that a bridge sends to this side too. Nobody here wants them, unless nobody gets them elsewhere.
+    fn take_strays(&mut self, engine: &Engine) {
+        // What is cut off is not wanted.
+        let mut frame = [0; MIRRORED_PACKET_MAX_BYTES];
+        for _ in 0..PACKETS_PER_TURN {
+            match engine.outlet.receive(&mut frame) {
+                Ok(Some(length)) if length < frame.len() => self.strays.take(&frame[..length]),
+                Ok(Some(_)) => {}
+                Ok(None) | Err(_) => return,
             }
         }
     }
@@ -258,6 +305,7 @@ impl Secondary {
             return Ok(false);
         };
         let header = frame.header;
+        self.strays.heard();
         match header.kind {
             kind if kind.is_transaction() => {
                 if self.assembly.feed(&header, frame.payload)? == Step::Complete {
@@ -448,7 +496,11 @@ impl Secondary {
         self.guest.announce()?;
         self.guest.resume()?;
         let [latest, earlier] = &self.replica.inputs;
-        for packet in earlier.iter().chain(latest.iter()) {
+        for packet in earlier
+            .iter()
+            .chain(latest.iter())
+            .chain(self.strays.iter())
+        {
             self.guest.deliver(packet).map_err(Fatal::Network)?;
         }
         let micros =
@@ -462,6 +514,7 @@ impl Secondary {
             from_epoch = self.replica.epoch,
             replayed = self.replica.unreleased.len(),
             inputs = latest.len() + earlier.len(),
+            strays = self.strays.iter().count(),
             "promoted"
         );
         let primary = Primary::begin(
@@ -529,15 +582,4 @@ impl Secondary {
 enum Obeyed {
     Stay(Box<Secondary>),
     Leave(Next),
-}
-
-/// A bridge floods a secondary's TAP with frames, which nobody here wants.
-fn discard_frames(engine: &Engine) {
-    // What is cut off is not wanted either.
-    let mut frame = [0; 2048];
-    for _ in 0..PACKETS_PER_TURN {
-        if !matches!(engine.outlet.receive(&mut frame), Ok(Some(_))) {
-            return;
-        }
-    }
 }

@@ -1,5 +1,6 @@
 //! The only place with `unsafe` and ioctls: each file wraps one kernel interface in a safe type.
 
+pub mod bridge;
 pub mod descriptor;
 pub mod interface;
 pub mod memory;

@@ -105,6 +105,18 @@ pub fn ip(arguments: &str) {
     );
 }
 
+/// Frames that the kernel has handed to the reader of a TAP device so far.
+pub fn frames_to(tap: &str) -> u64 {
+    let output = Command::new("ip")
+        .args(["-stats", "-json", "link", "show", "dev", tap])
+        .output()
+        .expect("ip(8): install iproute2");
+    let links: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    links[0]["stats64"]["tx"]["packets"]
+        .as_u64()
+        .expect("a count")
+}
+
 /// Waits until `condition` yields something.
 pub fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
     let started = Instant::now();

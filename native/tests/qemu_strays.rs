@@ -1,0 +1,67 @@
+//! What the world sends while nobody can receive it.
+
+mod common;
+
+use common::client::Traffic;
+use common::engine::{Engine, spec, wait_gone};
+use common::{eventually, frames_to, in_guest_lab};
+use kemari_engine::sys::bridge;
+use rustix::process::Signal;
+
+const SILENT: &str = "the primary is silent: frames for the guest are kept";
+
+#[test]
+fn a_promoted_guest_gets_what_was_sent_while_nobody_ran_it() {
+    in_guest_lab(|lab| {
+        let (first, second) = (Engine::start(&spec(lab, 1)), Engine::start(&spec(lab, 2)));
+        first.promote("cold", 1).expect("cold");
+        first.wait_state("protected");
+        let mut traffic = Traffic::start();
+        traffic.flows(50);
+        assert_eq!(second.said(SILENT), 0);
+
+        // A primary that only pauses keeps its guest, and goes on.
+        first.suspend();
+        eventually("the bridge has forgotten where the guest is", || {
+            (second.said(SILENT) == 1).then_some(())
+        });
+        let before = frames_to("kt2");
+        eventually("frames for the guest come to the secondary", || {
+            (frames_to("kt2") > before).then_some(())
+        });
+        first.signal(Signal::CONT);
+        traffic.flows(50);
+        first.wait_state("protected");
+
+        // One that dies does not: the secondary keeps what comes.
+        let orphan = first.qemu_pid();
+        first.kill();
+        wait_gone(orphan);
+        eventually("the primary is silent", || {
+            (second.said(SILENT) == 2).then_some(())
+        });
+        let before = frames_to("kt2");
+        eventually("the client repeats itself", || {
+            (frames_to("kt2") > before + 1).then_some(())
+        });
+        second.promote("hot", 2).expect("promote");
+        traffic.flows(50);
+        traffic.finish();
+        assert_eq!(second.said("\"strays\":0"), 0);
+        assert_eq!(second.said("\"strays\":"), 1);
+        second.stop();
+    });
+}
+
+#[test]
+fn only_a_bridge_is_asked_to_forget() {
+    common::in_lab(|_| {
+        bridge::forget_addresses("br0").expect("a bridge");
+        let missing = bridge::forget_addresses("br7").expect_err("no such interface");
+        assert_eq!(
+            missing.raw_os_error(),
+            Some(rustix::io::Errno::NODEV.raw_os_error())
+        );
+        bridge::forget_addresses("lo").expect_err("not a bridge");
+    });
+}
