@@ -47,6 +47,8 @@ pub const INTRODUCTIONS_MAX: usize = 8;
 pub const REDIAL_PAUSE: Duration = Duration::from_millis(250);
 /// Share of the hold's bound at which the guest is paused: what QEMU has queued must still fit above it.
 pub const HOLD_HIGH_WATER_PERCENT: usize = 50;
+/// How long a primary that has handed its guest over goes on sending the guest's inputs after it.
+pub const FORWARD_TIMEOUT: Duration = Duration::from_secs(2);
 /// Longest wait for the farewell to leave when a secondary is stopped.
 pub const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
 /// How often the data thread wakes when nothing happens, so that a stuck one is told from an idle one.

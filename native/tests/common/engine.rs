@@ -260,6 +260,17 @@ impl Engine {
             .count()
     }
 
+    /// A field of the last line of its log that says `message`.
+    pub fn logged(&self, message: &str, field: &str) -> Value {
+        let text = fs::read_to_string(&self.log).unwrap_or_default();
+        let mut lines = text
+            .lines()
+            .rev()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let line = lines.find(|line| line["message"] == message);
+        line.map_or(Value::Null, |mut line| line[field].take())
+    }
+
     /// The guest's console, as this engine's QEMUs have written it.
     pub fn console(&self) -> String {
         String::from_utf8_lossy(&fs::read(&self.console).unwrap_or_default()).into_owned()

@@ -1,9 +1,14 @@
 //! The planned switchover: the last checkpoint with the guest stopped, its ack, the release of its outputs, the token.
 
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use super::{Engine, Fatal, Halt, Mode, Next, Primary};
-use crate::control::{DemoteOutcome, ReplyHandle};
+use rustix::event::PollFlags;
+
+use super::{Engine, Face, Fatal, Halt, Mode, Next, Primary, wait};
+use crate::control::messages::GuestState;
+use crate::control::{DemoteOutcome, ReplyHandle, Role, State};
+use crate::limits::FORWARD_TIMEOUT;
 use crate::link::LinkError;
 use crate::wire::{ControlKind, FrameKind, Header};
 
@@ -52,18 +57,18 @@ impl Primary {
         };
         let late = Instant::now() >= demotion.deadline;
         match (demotion.stage, &self.mode) {
-            (Stage::Accepted, _) => Ok(Some(self.leave(DemoteOutcome::HandedOver))),
+            (Stage::Accepted, _) => Ok(Some(self.leave(engine, DemoteOutcome::HandedOver))),
             // The secondary has every acknowledged epoch and what came later was never seen: it may go on, we may not.
             (Stage::Unknown, _) | (_, Mode::Ended) => {
-                Ok(Some(self.leave(DemoteOutcome::Discarded)))
+                Ok(Some(self.leave(engine, DemoteOutcome::Discarded)))
             }
-            (Stage::Offered, _) if late => Ok(Some(self.leave(DemoteOutcome::Discarded))),
+            (Stage::Offered, _) if late => Ok(Some(self.leave(engine, DemoteOutcome::Discarded))),
             (Stage::Waiting, Mode::Solo(_)) if late || self.is_alone() => {
                 self.park(engine)?;
                 Ok(None)
             }
             (Stage::Waiting, Mode::Guarded) if late => {
-                Ok(Some(self.leave(DemoteOutcome::Discarded)))
+                Ok(Some(self.leave(engine, DemoteOutcome::Discarded)))
             }
             (Stage::Waiting, Mode::Guarded)
                 if self.last_acked && self.is_ready_for_checkpoint() =>
@@ -116,7 +121,7 @@ impl Primary {
         }
     }
 
-    fn leave(&mut self, outcome: DemoteOutcome) -> Next {
+    fn leave(&mut self, engine: &mut Engine, outcome: DemoteOutcome) -> Next {
         tracing::info!(
             generation = self.generation,
             epoch = self.epoch,
@@ -126,7 +131,44 @@ impl Primary {
         if let Some(mut demotion) = self.demotion.take() {
             demotion.answer(outcome);
         }
+        if outcome == DemoteOutcome::HandedOver {
+            self.forward_inputs(engine);
+        }
         Next::Secondary(None)
+    }
+
+    /// Until the guest runs on the other host, the network brings here what is sent to it. The secondary takes copies of
+    /// inputs until it is promoted, which ends the link.
+    fn forward_inputs(&mut self, engine: &mut Engine) {
+        engine.show(Face {
+            role: Role::Secondary,
+            state: State::Empty,
+            guest: GuestState::Paused,
+            generation: self.generation,
+            epoch: self.epoch,
+        });
+        let until = Instant::now() + FORWARD_TIMEOUT;
+        while let Some(link) = &self.link
+            && Instant::now() < until
+        {
+            engine.board.beat();
+            let ready = wait(
+                [
+                    (Some(link.as_fd()), PollFlags::IN),
+                    (Some(engine.outlet.as_fd()), PollFlags::IN),
+                    (Some(engine.wake.as_fd()), PollFlags::IN),
+                ],
+                until.saturating_duration_since(Instant::now()),
+                &engine.wake,
+            );
+            // Whatever goes wrong here, the next role finds out for itself.
+            let Ok([from_link, _, orders]) = ready else {
+                return;
+            };
+            if !from_link.is_empty() || !orders.is_empty() || self.take_inputs(engine).is_err() {
+                return;
+            }
+        }
     }
 
     /// Nobody can take the guest: it stays here, stopped, and can be promoted again.

@@ -243,6 +243,7 @@ impl Primary {
         self.poll(engine, left.saturating_duration_since(Instant::now()))
     }
 
+    /// What is ready of the link, the guest, the world, the orders, QMP and QEMU's end.
     fn poll(&self, engine: &Engine, timeout: Duration) -> Result<[PollFlags; 6], Fatal> {
         let link_flags = match &self.link {
             Some(link) if !link.outgoing.is_empty() => PollFlags::IN | PollFlags::OUT,
