@@ -33,6 +33,8 @@ pub const QMP_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the engine yields instead of sleeping while it waits for QEMU with the guest paused: being woken on an idle
 /// processor costs more than a tenth of the pause.
 pub const QMP_YIELD: Duration = Duration::from_micros(1500);
+/// How QEMU's thread that reads commands gives way: what it reads beforehand must not delay the guest (nice(2)).
+pub const MONITOR_NICE: i32 = 10;
 /// How long the engine yields instead of sleeping while it waits for the ack of a checkpoint, for the same reason.
 pub const ACK_YIELD: Duration = Duration::from_micros(500);
 /// Longest wait for a QEMU to start and to hand over its userfaultfd.

@@ -38,7 +38,7 @@ pub fn arguments(
     let memory = machine.memory_mib;
     // A file system path may hold a comma, which QEMU wants doubled.
     let escaped = |path: &Path| path.to_string_lossy().replace(',', ",,");
-    add("-name", format!("guest={resource}").into());
+    add("-name", format!("guest={resource},debug-threads=on").into());
     add("-uuid", machine.uuid.to_string().into());
     add(
         "-machine",

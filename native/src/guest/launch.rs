@@ -12,12 +12,15 @@ use crate::guest::command::{self, Descriptors};
 use crate::guest::monitor::Monitor;
 use crate::guest::process::{GuestError, Start, call, last_line};
 use crate::guest::state_file::{StateFile, WORKING_FOLDER};
-use crate::limits::{NET_SOCKET_BYTES, QEMU_START_TIMEOUT};
+use crate::limits::{MONITOR_NICE, NET_SOCKET_BYTES, QEMU_START_TIMEOUT};
 use crate::qmp::{Events, Qmp, QmpError};
 use crate::spec::Spec;
 use crate::sys::descriptor;
 use crate::sys::memory::MemoryFile;
-use crate::sys::process::spawn_bound;
+use crate::sys::process::{give_way, spawn_bound};
+
+/// The thread of QEMU that reads commands, as it calls it (`-name debug-threads=on`).
+const MONITOR_THREAD: &str = "IO mon_iothread";
 
 /// A QEMU that has come up, and our ends of its sockets.
 pub(super) struct Launched {
@@ -76,14 +79,20 @@ pub(super) fn launch(
     drop((qemu_net, qemu_run, qemu_save, qemu_preload));
     let incoming = (how == Start::Incoming).then(|| (incoming, format!("fd:{}", fds.incoming)));
     match take_over(&preload, [run, save], state, spec) {
-        Ok((userfault, monitor)) => Ok(Launched {
-            child: child.keep(),
-            monitor,
-            net,
-            incoming,
-            userfault,
-            output,
-        }),
+        Ok((userfault, monitor)) => {
+            let pid = child.id();
+            if let Err(error) = give_way(pid, MONITOR_THREAD, MONITOR_NICE) {
+                tracing::info!(pid, %error, "QEMU's monitor thread keeps its priority");
+            }
+            Ok(Launched {
+                child: child.keep(),
+                monitor,
+                net,
+                incoming,
+                userfault,
+                output,
+            })
+        }
         Err(error) => {
             drop(child);
             Err(explain(error, last_line(&output)))
@@ -153,6 +162,10 @@ fn explain(error: GuestError, said: String) -> GuestError {
 struct Unfinished(Option<Child>);
 
 impl Unfinished {
+    fn id(&self) -> u32 {
+        self.0.as_ref().expect("kept once").id()
+    }
+
     fn spawn(
         qemu: Command,
         inherit: &[std::os::fd::BorrowedFd<'_>],

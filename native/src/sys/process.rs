@@ -6,7 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
 
 use rustix::io::FdFlags;
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal};
 
 /// Starts `command` so that the kernel kills it when the calling thread ends, with `inherit` open in it under the same
 /// numbers as here.
@@ -36,10 +36,51 @@ pub fn spawn_bound(mut command: Command, inherit: &[BorrowedFd<'_>]) -> io::Resu
     command.spawn()
 }
 
+/// Makes the threads of `process` that are called `name` give way to others that want to run: `nice` as in nice(2).
+///
+/// # Errors
+/// Whatever setpriority(2) reports, or that there is no such thread.
+pub fn give_way(process: u32, name: &str, nice: i32) -> io::Result<()> {
+    let mut found = Err(io::ErrorKind::NotFound.into());
+    for entry in std::fs::read_dir(format!("/proc/{process}/task"))? {
+        let entry = entry?;
+        let comm = std::fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
+        let number = entry.file_name().to_str().and_then(|n| n.parse().ok());
+        if comm.trim_end() == name
+            && let Some(thread) = number.and_then(Pid::from_raw)
+        {
+            rustix::process::setpriority_process(Some(thread), nice)?;
+            found = Ok(());
+        }
+    }
+    found
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::os::fd::AsFd;
+
+    #[test]
+    fn only_the_named_thread_gives_way() {
+        let (told, tid) = std::sync::mpsc::channel();
+        let (end, ended) = std::sync::mpsc::channel::<()>();
+        let thread = std::thread::Builder::new().name("gives way".to_owned());
+        let thread = thread.spawn(move || {
+            told.send(rustix::thread::gettid()).expect("told");
+            let _ = ended.recv();
+        });
+        let tid = tid.recv().expect("its number");
+        let nice = |thread| rustix::process::getpriority_process(Some(thread)).expect("nice");
+        let (ours, theirs) = (nice(rustix::thread::gettid()), nice(tid));
+        give_way(std::process::id(), "gives way", theirs + 3).expect("found");
+        assert_eq!(nice(tid), theirs + 3);
+        assert_eq!(nice(rustix::thread::gettid()), ours);
+        let missing = give_way(std::process::id(), "nobody", 19).expect_err("no such thread");
+        assert_eq!(missing.kind(), io::ErrorKind::NotFound);
+        drop(end);
+        thread.expect("started").join().expect("ended");
+    }
 
     #[test]
     fn a_child_has_the_descriptors_it_was_given() {
