@@ -22,10 +22,14 @@ pub const PACKET_MAX_BYTES: usize = 65_600;
 pub const PACKETS_PER_TURN: usize = 64;
 /// Longest packet into the guest that is copied to the secondary.
 pub const MIRRORED_PACKET_MAX_BYTES: usize = 16 << 10;
-/// Packets into the guest that a secondary keeps for each of two epochs.
+/// Packets into the guest that a secondary keeps for each of two epochs, and of those that came while nobody ran it.
 pub const MIRRORED_INPUTS_MAX_BYTES: usize = 256 << 10;
 /// Longest time without a word from the primary that a secondary thinks nothing of; at least three ages of an epoch.
 pub const PRIMARY_SILENCE: Duration = Duration::from_millis(350);
+/// Shortest time between two such moments: a bridge that has forgotten everything floods for a while.
+pub const SILENCES_APART: Duration = Duration::from_secs(2);
+/// Packets that came while nobody ran the guest are kept for this long, and up to twice as long.
+pub const STRAYS_AGE: Duration = Duration::from_secs(10);
 /// Bytes waiting for the secondary beyond which it gets no copies of packets into the guest.
 pub const MIRRORING_BACKLOG_MAX_BYTES: usize = 1 << 20;
 /// Longest wait for QEMU's answer to one command.
@@ -33,8 +37,6 @@ pub const QMP_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the engine yields instead of sleeping while it waits for QEMU with the guest paused: being woken on an idle
 /// processor costs more than a tenth of the pause.
 pub const QMP_YIELD: Duration = Duration::from_micros(1500);
-/// How QEMU's thread that reads commands gives way: what it reads beforehand must not delay the guest (nice(2)).
-pub const MONITOR_NICE: i32 = 10;
 /// How long the engine yields instead of sleeping while it waits for the ack of a checkpoint, for the same reason.
 pub const ACK_YIELD: Duration = Duration::from_micros(500);
 /// Longest wait for a QEMU to start and to hand over its userfaultfd.

@@ -1,31 +1,15 @@
 // The lab itself: it comes up as a real cluster and goes away without a trace, whatever happens to its owner.
 import { existsSync } from 'node:fs';
-import { readFile, readdir } from 'node:fs/promises';
 import { execa } from 'execa';
 import { build } from 'esbuild';
 import { afterEach, expect, test } from 'vitest';
 import { Lab } from './lab.js';
 import { PROJECT } from './project.js';
+import { expectNothingLeft, processesOf } from './traces.js';
 import { waitFor } from './wait-for.js';
 
 let lab: Lab | undefined;
 afterEach(async () => lab?.down());
-
-/** Command lines of every process that has to do with a run folder. */
-async function processesOf(run: string): Promise<string[]> {
-  const found: string[] = [];
-  for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
-    const line = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
-    if (line.includes(run)) found.push(line.replaceAll('\0', ' '));
-  }
-  return found;
-}
-
-async function expectNothingLeft(run: string): Promise<void> {
-  expect(existsSync(run)).toBe(false);
-  expect(await readFile('/proc/self/mountinfo', 'utf8')).not.toContain(run);
-  expect(await processesOf(run)).toEqual([]);
-}
 
 test('a lab comes up as one cluster with quorum, changes nothing of the machine and leaves nothing', async () => {
   const before = (await execa('ip', ['-brief', 'link'])).stdout;

@@ -12,12 +12,12 @@ use crate::guest::command::{self, Descriptors};
 use crate::guest::monitor::Monitor;
 use crate::guest::process::{GuestError, Start, call, last_line};
 use crate::guest::state_file::{StateFile, WORKING_FOLDER};
-use crate::limits::{MONITOR_NICE, NET_SOCKET_BYTES, QEMU_START_TIMEOUT};
+use crate::limits::{NET_SOCKET_BYTES, QEMU_START_TIMEOUT};
 use crate::qmp::{Events, Qmp, QmpError};
 use crate::spec::Spec;
 use crate::sys::descriptor;
 use crate::sys::memory::MemoryFile;
-use crate::sys::process::{give_way, spawn_bound};
+use crate::sys::process::{GivingWay, spawn_bound};
 
 /// The thread of QEMU that reads commands, as it calls it (`-name debug-threads=on`).
 const MONITOR_THREAD: &str = "IO mon_iothread";
@@ -78,21 +78,15 @@ pub(super) fn launch(
     // Ours must not keep them open: the end of QEMU shows as the end of its sockets.
     drop((qemu_net, qemu_run, qemu_save, qemu_preload));
     let incoming = (how == Start::Incoming).then(|| (incoming, format!("fd:{}", fds.incoming)));
-    match take_over(&preload, [run, save], state, spec) {
-        Ok((userfault, monitor)) => {
-            let pid = child.id();
-            if let Err(error) = give_way(pid, MONITOR_THREAD, MONITOR_NICE) {
-                tracing::info!(pid, %error, "QEMU's monitor thread keeps its priority");
-            }
-            Ok(Launched {
-                child: child.keep(),
-                monitor,
-                net,
-                incoming,
-                userfault,
-                output,
-            })
-        }
+    match take_over(&preload, [run, save], child.id(), state, spec) {
+        Ok((userfault, monitor)) => Ok(Launched {
+            child: child.keep(),
+            monitor,
+            net,
+            incoming,
+            userfault,
+            output,
+        }),
         Err(error) => {
             drop(child);
             Err(explain(error, last_line(&output)))
@@ -125,6 +119,7 @@ fn qemu_command(
 fn take_over(
     preload: &UnixStream,
     [run, save]: [UnixStream; 2],
+    pid: u32,
     state: &StateFile,
     spec: &Spec,
 ) -> Result<(OwnedFd, Monitor), GuestError> {
@@ -142,7 +137,12 @@ fn take_over(
     };
     let run = negotiate(run, Events::Keep)?;
     let save = negotiate(save, Events::Drop)?;
-    let monitor = Monitor::new(run, save, &state.path_in_qemu())?;
+    let reader = GivingWay::find(pid, MONITOR_THREAD)
+        .inspect_err(
+            |error| tracing::info!(pid, %error, "QEMU's monitor thread keeps its priority"),
+        )
+        .ok();
+    let monitor = Monitor::new(run, save, &state.path_in_qemu(), reader)?;
     Ok((userfault, monitor))
 }
 

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use crate::limits::QMP_YIELD;
 use crate::qmp::{GuestEvent, Qmp, QmpError};
+use crate::sys::process::GivingWay;
 
 const STOP: &str = "stop";
 const CONT: &str = "cont";
@@ -27,6 +28,7 @@ pub struct Monitor {
     save: Qmp,
     save_arguments: Value,
     running: bool,
+    reader: Option<GivingWay>,
 }
 
 impl Monitor {
@@ -34,7 +36,12 @@ impl Monitor {
     ///
     /// # Errors
     /// A [`QmpError`].
-    pub fn new(mut run: Qmp, save: Qmp, state_path: &str) -> Result<Self, QmpError> {
+    pub fn new(
+        mut run: Qmp,
+        save: Qmp,
+        state_path: &str,
+        reader: Option<GivingWay>,
+    ) -> Result<Self, QmpError> {
         let capabilities = json!({"capabilities": [{"capability": "events", "state": true}]});
         run.execute("migrate-set-capabilities", &capabilities)?;
         Ok(Self {
@@ -43,6 +50,7 @@ impl Monitor {
             // "live": false leaves the block devices alone.
             save_arguments: json!({"filename": state_path, "live": false}),
             running: false,
+            reader,
         })
     }
 
@@ -59,6 +67,13 @@ impl Monitor {
     /// # Errors
     /// A [`QmpError`].
     pub fn prepare(&mut self) -> Result<(), QmpError> {
+        if self.save.is_primed() {
+            return Ok(());
+        }
+        // What is read beforehand must not delay the guest; what it stands still for must not wait for others.
+        if let Some(reader) = &self.reader {
+            reader.give_way(true);
+        }
         if self.running {
             self.run.prime(STOP, &Value::Null)?;
         }
@@ -83,6 +98,9 @@ impl Monitor {
     /// # Errors
     /// A [`QmpError`].
     pub fn stop_and_save(&mut self) -> Result<(), QmpError> {
+        if let Some(reader) = &self.reader {
+            reader.give_way(false);
+        }
         let until = Instant::now() + QMP_YIELD;
         self.run.yield_until(until);
         self.save.yield_until(until);
@@ -93,7 +111,8 @@ impl Monitor {
         self.save.wait(ticket, SAVE)?;
         self.run.sleep_again();
         self.save.sleep_again();
-        Ok(())
+        // QEMU told first what it has met with while it stopped: a guest that has powered itself off must not be resumed.
+        self.run.pump()
     }
 
     /// Lets the vCPUs run. The answer is taken when it comes; a refusal shows as an error of a later call.
@@ -139,5 +158,61 @@ impl Monitor {
 impl AsFd for Monitor {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.run.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::qmp::Events;
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+
+    /// Reads until the sum of braces is even, and answers.
+    fn answer(socket: &mut UnixStream, lines: &str) -> String {
+        let (mut request, mut byte) = (String::new(), [0]);
+        let depth = |text: &str| text.matches('{').count() - text.matches('}').count();
+        while request.is_empty() || depth(&request) > 0 {
+            socket.read_exact(&mut byte).expect("a request");
+            request.push(char::from(byte[0]));
+        }
+        socket.write_all(lines.as_bytes()).expect("an answer");
+        request
+    }
+
+    #[test]
+    fn a_power_off_that_comes_while_the_state_is_saved_is_known_when_it_is() {
+        const OK: &str = "{\"return\":{}}\n";
+        let ((run, mut qemu_run), (save, mut qemu_save)) = (
+            UnixStream::pair().expect("pair"),
+            UnixStream::pair().expect("pair"),
+        );
+        let qemu = std::thread::spawn(move || {
+            for socket in [&mut qemu_run, &mut qemu_save] {
+                socket.write_all(b"{\"QMP\":{}}\n").expect("greeting");
+                answer(socket, OK);
+            }
+            let mut heard = vec![answer(&mut qemu_run, OK), answer(&mut qemu_run, OK)];
+            heard.push(answer(&mut qemu_run, OK));
+            let event = "{\"event\":\"SHUTDOWN\",\"data\":{\"guest\":true}}\n";
+            qemu_run.write_all(event.as_bytes()).expect("an event");
+            heard.push(answer(&mut qemu_save, OK));
+            // Open until the end.
+            (heard, qemu_run)
+        });
+        let timeout = Duration::from_secs(20);
+        let run = Qmp::negotiate(run, Events::Keep, timeout).expect("run");
+        let save = Qmp::negotiate(save, Events::Drop, timeout).expect("save");
+        let mut monitor = Monitor::new(run, save, "9", None).expect("monitor");
+        monitor.cont().expect("cont");
+        monitor.prepare().expect("primed");
+        monitor.stop_and_save().expect("saved");
+        assert_eq!(monitor.next_event(), Some(GuestEvent::PoweredOff));
+        drop(monitor);
+        let (heard, _) = qemu.join().expect("qemu");
+        let save =
+            r#"{"execute":"xen-save-devices-state","arguments":{"filename":"9","live":false}}"#;
+        let wanted = [r#"{"execute":"cont"}"#, r#"{"execute":"stop"}"#, save];
+        assert_eq!(heard[1..], wanted);
     }
 }

@@ -154,6 +154,11 @@ impl Qmp {
         self.flush(command)
     }
 
+    /// Whether QEMU has a command but for its last byte.
+    pub fn is_primed(&self) -> bool {
+        self.primed.is_some()
+    }
+
     /// Asks for a command, primed or not, and does not wait.
     ///
     /// # Errors
@@ -267,7 +272,7 @@ impl Qmp {
         self.flush(command)?;
         let ticket = self.ticket();
         match self.wait(ticket, command) {
-            Err(QmpError::Refused { .. }) => Ok(()),
+            Err(QmpError::Refused { command: of, .. }) if of == command => Ok(()),
             Ok(_) => Err(QmpError::Unprimed { command }),
             Err(error) => Err(error),
         }

@@ -88,11 +88,17 @@ impl Replica {
     }
 
     /// Notes a packet that the primary's guest was given.
+    ///
+    /// After a handover no transaction ends the list: then the newest are kept.
     pub fn note_input(&mut self, packet: &[u8]) {
-        if self.is_complete() && self.inputs[0].bytes() + packet.len() <= MIRRORED_INPUTS_MAX_BYTES
-        {
-            self.inputs[0].push(packet);
+        let is_full = self.inputs[0].bytes() + packet.len() > MIRRORED_INPUTS_MAX_BYTES;
+        if is_full && self.state == ReplicaState::HandedOver {
+            self.inputs.swap(0, 1);
+            self.inputs[0].clear();
+        } else if is_full || !self.is_complete() {
+            return;
         }
+        self.inputs[0].push(packet);
     }
 
     /// Applies pages of a baseline.
@@ -113,22 +119,11 @@ impl Replica {
         Ok(())
     }
 
-    /// Whether every page that the transaction changes is here as the primary believes. If not, this is no replica.
-    ///
-    /// # Errors
-    /// The first page that is not.
-    pub fn check_bases(
-        ram: &SharedMapping,
-        transaction: CompleteTransaction<'_>,
-    ) -> Result<(), u64> {
-        let mut page = [0; PAGE_BYTES];
-        for delta in transaction.deltas() {
-            ram.copy_out(offset_of(delta.page), &mut page);
-            if page_hash(&page) != delta.base_hash {
-                return Err(delta.page);
-            }
-        }
-        Ok(())
+    /// Whether a page is here as the primary believes.
+    pub fn holds(ram: &SharedMapping, page: u64, hash: u64) -> bool {
+        let mut contents = [0; PAGE_BYTES];
+        ram.copy_out(offset_of(page), &mut contents);
+        page_hash(&contents) == hash
     }
 
     /// Applies a whole transaction: from here the replica is at its epoch.
@@ -167,5 +162,33 @@ fn write(ram: &mut SharedMapping, first_page: u64, pages: u32, content: Content<
     match content {
         Content::Raw(bytes) => ram.copy_in(offset, bytes),
         Content::Zero => ram.zero(offset, pages as usize * PAGE_BYTES),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn noted(state: ReplicaState) -> Vec<u8> {
+        let mut replica = Replica {
+            state,
+            ..Replica::default()
+        };
+        for number in 0..200 {
+            replica.note_input(&[number; 4096]);
+        }
+        let [newest, earlier] = &replica.inputs;
+        assert!(newest.bytes().max(earlier.bytes()) <= MIRRORED_INPUTS_MAX_BYTES);
+        earlier.iter().chain(newest.iter()).map(|p| p[0]).collect()
+    }
+
+    #[test]
+    fn of_too_many_inputs_an_epoch_keeps_the_first_and_a_handover_the_last() {
+        assert!(noted(ReplicaState::Empty).is_empty());
+        assert_eq!(noted(ReplicaState::InSync), (0..64).collect::<Vec<_>>());
+        assert_eq!(
+            noted(ReplicaState::HandedOver),
+            (128..200).collect::<Vec<_>>()
+        );
     }
 }

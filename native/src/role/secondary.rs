@@ -286,6 +286,9 @@ impl Secondary {
         connection.link.flush(&[])?;
         // Frames that arrived before the end count: an ack may have been the last thing that the primary needed.
         let filled = connection.link.fill();
+        if matches!(filled, Ok(true)) {
+            self.strays.heard();
+        }
         while self.take_frame(engine)? {}
         filled.map(|_| ())
     }
@@ -305,18 +308,22 @@ impl Secondary {
             return Ok(false);
         };
         let header = frame.header;
-        self.strays.heard();
         match header.kind {
             kind if kind.is_transaction() => {
                 if self.assembly.feed(&header, frame.payload)? == Step::Complete {
                     let transaction = self.assembly.transaction().expect("the step was Complete");
-                    if let Err(page) = Replica::check_bases(&self.guest.ram, transaction) {
-                        self.assembly.reject();
-                        self.replica.discard();
-                        return Err(LinkError::ForeignBase { page });
-                    }
+                    let ram = &self.guest.ram;
+                    let holds = |page, hash| Replica::holds(ram, page, hash);
+                    let acknowledgement = match transaction.acknowledgement(holds) {
+                        Ok(acknowledgement) => acknowledgement,
+                        Err(page) => {
+                            self.assembly.reject();
+                            self.replica.discard();
+                            return Err(LinkError::ForeignBase { page });
+                        }
+                    };
                     // Staged and checked: it is ours whatever happens now, so the primary need not wait for the copy.
-                    link.encoder().ack(transaction.acknowledgement());
+                    link.encoder().ack(acknowledgement);
                     let sent = link.flush(&[]);
                     let first = !self.replica.is_complete();
                     self.replica.apply(&mut self.guest.ram, transaction);
@@ -496,12 +503,13 @@ impl Secondary {
         self.guest.announce()?;
         self.guest.resume()?;
         let [latest, earlier] = &self.replica.inputs;
-        for packet in earlier
-            .iter()
-            .chain(latest.iter())
-            .chain(self.strays.iter())
-        {
+        let mut strays = 0;
+        for packet in earlier.iter().chain(latest.iter()) {
             self.guest.deliver(packet).map_err(Fatal::Network)?;
+        }
+        for packet in self.strays.recent() {
+            self.guest.deliver(packet).map_err(Fatal::Network)?;
+            strays += 1;
         }
         let micros =
             |duration: std::time::Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
@@ -514,7 +522,7 @@ impl Secondary {
             from_epoch = self.replica.epoch,
             replayed = self.replica.unreleased.len(),
             inputs = latest.len() + earlier.len(),
-            strays = self.strays.iter().count(),
+            strays,
             "promoted"
         );
         let primary = Primary::begin(

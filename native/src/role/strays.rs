@@ -9,9 +9,11 @@
 use std::time::{Duration, Instant};
 
 use crate::hold::PacketLog;
-use crate::limits::MIRRORED_INPUTS_MAX_BYTES;
+use crate::limits::{MIRRORED_INPUTS_MAX_BYTES, SILENCES_APART, STRAYS_AGE};
 
 const BROADCAST: [u8; 6] = [0xff; 6];
+/// IPv6's neighbour solicitations go to groups that begin so (RFC 4291, RFC 2464).
+const SOLICITED_NODE: [u8; 3] = [0x33, 0x33, 0xff];
 
 /// The last frames for one guest.
 #[derive(Debug)]
@@ -20,8 +22,11 @@ pub struct Strays {
     silence: Duration,
     heard_at: Instant,
     listening: bool,
+    began_at: Option<Instant>,
     /// The newest, and those before them.
     frames: [PacketLog; 2],
+    /// When the newest began.
+    turned_at: Instant,
 }
 
 impl Strays {
@@ -32,7 +37,9 @@ impl Strays {
             silence,
             heard_at: Instant::now(),
             listening: false,
+            began_at: None,
             frames: Default::default(),
+            turned_at: Instant::now(),
         }
     }
 
@@ -47,35 +54,66 @@ impl Strays {
 
     /// How long until the primary counts as silent, if it does not yet.
     pub fn patience(&self) -> Option<Duration> {
-        (!self.listening).then(|| self.silence.saturating_sub(self.heard_at.elapsed()))
+        let left = |span: Duration, since: Instant| span.saturating_sub(since.elapsed());
+        let apart = self
+            .began_at
+            .map_or(Duration::ZERO, |at| left(SILENCES_APART, at));
+        (!self.listening).then(|| left(self.silence, self.heard_at).max(apart))
     }
 
     /// Whether the primary has become silent; true once.
     pub fn begins(&mut self) -> bool {
         let begins = self.patience() == Some(Duration::ZERO);
-        self.listening |= begins;
+        if begins {
+            self.listening = true;
+            (self.began_at, self.turned_at) = (Some(Instant::now()), Instant::now());
+        }
         begins
     }
 
     /// Notes a frame, if it is for the guest.
     pub fn take(&mut self, frame: &[u8]) {
-        let wanted =
-            self.listening && (frame.starts_with(&self.address) || frame.starts_with(&BROADCAST));
-        if !wanted {
+        if !self.listening || !self.is_for_the_guest(frame) {
             return;
         }
-        let [newest, earlier] = &mut self.frames;
-        if newest.bytes() + frame.len() > MIRRORED_INPUTS_MAX_BYTES / 2 {
-            std::mem::swap(newest, earlier);
-            newest.clear();
+        self.drop_old();
+        if self.frames[0].bytes() + frame.len() > MIRRORED_INPUTS_MAX_BYTES / 2 {
+            self.turn();
         }
-        newest.push(frame);
+        self.frames[0].push(frame);
     }
 
     /// The last frames, in order.
-    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+    pub fn recent(&mut self) -> impl Iterator<Item = &[u8]> {
+        self.drop_old();
         let [newest, earlier] = &self.frames;
         earlier.iter().chain(newest.iter())
+    }
+
+    fn is_for_the_guest(&self, frame: &[u8]) -> bool {
+        // What the guest itself sent to everybody comes back here.
+        frame.get(6..12) != Some(&self.address[..])
+            && (frame.starts_with(&self.address)
+                || frame.starts_with(&BROADCAST)
+                || frame.starts_with(&SOLICITED_NODE))
+    }
+
+    /// A network that repeats a packet does not do so for long.
+    fn drop_old(&mut self) {
+        let age = self.turned_at.elapsed();
+        if age >= 2 * STRAYS_AGE {
+            self.turn();
+        }
+        if age >= STRAYS_AGE {
+            self.turn();
+        }
+    }
+
+    fn turn(&mut self) {
+        let [newest, earlier] = &mut self.frames;
+        std::mem::swap(newest, earlier);
+        newest.clear();
+        self.turned_at = Instant::now();
     }
 }
 
@@ -86,24 +124,50 @@ mod tests {
     const GUEST: [u8; 6] = [2, 0, 0, 0, 0, 1];
 
     fn frame(to: [u8; 6], number: u16) -> Vec<u8> {
-        [&to[..], &number.to_le_bytes(), &[0; 1000]].concat()
+        [
+            &to[..],
+            &[2, 0, 0, 0, 0, 7],
+            &number.to_le_bytes(),
+            &[0; 1000],
+        ]
+        .concat()
     }
 
     #[test]
     fn the_guests_frames_are_kept_while_the_primary_is_silent() {
         let mut strays = Strays::new(GUEST, Duration::ZERO);
         strays.take(&frame(GUEST, 0));
-        assert_eq!(strays.iter().count(), 0, "not silent yet");
+        assert_eq!(strays.recent().count(), 0, "not silent yet");
         assert!(strays.begins() && !strays.begins());
         assert_eq!(strays.patience(), None);
         strays.take(&frame(GUEST, 1));
         strays.take(&frame([2, 0, 0, 0, 0, 9], 2));
         strays.take(&frame(BROADCAST, 3));
+        strays.take(&frame([0x33, 0x33, 0xff, 0, 0, 1], 4));
+        strays.take(&[&BROADCAST[..], &GUEST, &[5; 60]].concat());
         strays.take(&[2, 0]);
-        let kept: Vec<_> = strays.iter().map(|frame| frame[6]).collect();
-        assert_eq!(kept, [1, 3]);
+        let kept: Vec<_> = strays.recent().map(|frame| frame[12]).collect();
+        assert_eq!(kept, [1, 3, 4]);
         strays.heard();
-        assert_eq!(strays.iter().count(), 0);
+        assert_eq!(strays.recent().count(), 0);
+        assert!(!strays.begins(), "it was silent a moment ago");
+    }
+
+    #[test]
+    fn what_was_sent_long_ago_is_not_delivered() {
+        let mut strays = Strays::new(GUEST, Duration::ZERO);
+        assert!(strays.begins());
+        strays.take(&frame(GUEST, 1));
+        let Some(earlier) = strays.turned_at.checked_sub(STRAYS_AGE) else {
+            return; // this machine was started a moment ago
+        };
+        strays.turned_at = earlier;
+        strays.take(&frame(GUEST, 2));
+        assert_eq!(strays.recent().count(), 2);
+        strays.turned_at = earlier;
+        assert_eq!(strays.recent().count(), 1);
+        strays.turned_at = earlier;
+        assert_eq!(strays.recent().count(), 0);
     }
 
     #[test]
@@ -122,12 +186,12 @@ mod tests {
             strays.take(&frame(GUEST, number));
         }
         let numbers: Vec<u16> = strays
-            .iter()
-            .map(|frame| u16::from_le_bytes([frame[6], frame[7]]))
+            .recent()
+            .map(|frame| u16::from_le_bytes([frame[12], frame[13]]))
             .collect();
         let first = numbers[0];
         assert_eq!(numbers, (first..2000).collect::<Vec<_>>());
-        let bytes: usize = strays.iter().map(<[u8]>::len).sum();
+        let bytes: usize = strays.recent().map(<[u8]>::len).sum();
         assert!((MIRRORED_INPUTS_MAX_BYTES / 4..=MIRRORED_INPUTS_MAX_BYTES).contains(&bytes));
     }
 }

@@ -1,7 +1,7 @@
 //! The payload of `Deltas`: pages of the transaction as what has changed in them since the epoch before.
 //!
 //! ```text
-//! u32 count, count × { u64 page, u64 base_hash, u32 patch_bytes, patch }
+//! u32 count, count × { u64 page, u64 base_hash, u32 patch_bytes, patch }, pages ascending
 //! patch: { u16 offset, u16 length, length bytes } one or more times, ascending
 //! ```
 //! `base_hash` is the xxh3-64 of the whole page as the secondary has it. A secondary that has something else must not
@@ -64,6 +64,14 @@ pub enum DeltasError {
         page: u64,
         /// The guest's RAM, pages.
         guest_pages: u64,
+    },
+    /// Pages are not in ascending order, or one comes twice.
+    #[error("delta of page {page} after that of page {before}")]
+    Order {
+        /// The page before it.
+        before: u64,
+        /// The page.
+        page: u64,
     },
     /// A patch that changes nothing, or leaves its page, or goes back.
     #[error("the patch of page {page} is malformed")]
@@ -136,11 +144,15 @@ impl<'a> Deltas<'a> {
         let count = rest.u32().filter(|&count| count > 0);
         let count = count.ok_or(DeltasError::Empty)?;
         let checked = Self { rest };
+        let mut before = None;
         for index in 0..count {
             let delta = entry(&mut rest).ok_or(DeltasError::Torn { index, count })?;
             let page = delta.page;
             if page >= guest_pages {
                 return Err(DeltasError::BeyondGuest { page, guest_pages });
+            }
+            if let Some(before) = before.replace(page).filter(|&before| before >= page) {
+                return Err(DeltasError::Order { before, page });
             }
             if !is_well_formed(&delta) {
                 return Err(DeltasError::Patch { page });
@@ -374,11 +386,13 @@ mod tests {
         let (before, mut after) = ([0; PAGE_BYTES], [0; PAGE_BYTES]);
         after[..2000].fill(1);
         let mut frame = DeltaFrame::new();
-        while frame.add(7, base(&before), &after) == Difference::Delta {}
-        assert_eq!(frame.add(7, base(&before), &after), Difference::Whole);
+        let full =
+            (0..9999).find(|&page| frame.add(page, base(&before), &after) != Difference::Delta);
+        assert!(full > Some(100));
+        assert_eq!(frame.add(9999, base(&before), &after), Difference::Whole);
         let payload = frame.payload().expect("many");
         assert!(payload.len() <= MAX_DELTAS_PAYLOAD);
-        let (deltas, count) = Deltas::decode(payload, 8).expect("its own");
+        let (deltas, count) = Deltas::decode(payload, 9999).expect("its own");
         assert_eq!(deltas.count(), count as usize);
         frame.restart();
         assert_eq!(frame.add(7, base(&before), &after), Difference::Delta);
@@ -421,6 +435,14 @@ mod tests {
         assert_eq!(decode(&[0; 4]), Err(DeltasError::Empty));
         let torn = DeltasError::Torn { index: 0, count: 1 };
         assert_eq!(decode(&list(4, &[0, 0, 1, 0, 9])[..20]), Err(torn));
+        let mut twice = [
+            list(4, &[0, 0, 1, 0, 9]),
+            list(4, &[0, 0, 1, 0, 9])[4..].to_vec(),
+        ]
+        .concat();
+        twice[0] = 2;
+        let order = DeltasError::Order { before: 4, page: 4 };
+        assert_eq!(decode(&twice), Err(order));
         let trailing = [list(4, &[0, 0, 1, 0, 9]), vec![0]].concat();
         let torn = DeltasError::Torn { index: 1, count: 1 };
         assert_eq!(decode(&trailing), Err(torn));

@@ -564,7 +564,12 @@ fn epochs_of_whole_pages_and_of_changes_add_up() {
                 prop_assert_eq!(step == Step::Complete, rest.is_empty());
                 stream = rest;
             }
-            secondary.apply(assembly.transaction().expect("complete"));
+            let transaction = assembly.transaction().expect("complete");
+            let holds = |page, hash| page_hash(secondary.page(page)) == hash;
+            prop_assert!(transaction.acknowledgement(holds).is_ok());
+            let first = transaction.deltas().next().map(|delta| delta.page);
+            prop_assert_eq!(transaction.acknowledgement(|_, _| false).err(), first);
+            secondary.apply(transaction);
             assembly.reset();
             prop_assert!(primary.0 == secondary.0, "epoch {epoch}");
         }
@@ -718,7 +723,11 @@ fn an_ack_names_the_complete_transaction() {
     for (header, payload) in split(&model.wire(&mut Direction::new(), WHOLE)) {
         assembly.feed(&header, &payload).expect("fits");
     }
-    let proof = assembly.transaction().expect("complete").acknowledgement();
+    let proof = assembly
+        .transaction()
+        .expect("complete")
+        .acknowledgement(|_, _| false)
+        .expect("it changes no page");
     let (mut direction, mut outgoing) = (Direction::new(), Outgoing::new());
     direction.encoder(&mut outgoing).ack(proof);
     let frames = split(&written(outgoing, &[], WHOLE));

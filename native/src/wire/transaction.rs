@@ -492,11 +492,24 @@ impl<'a> CompleteTransaction<'a> {
         Packets::of_checked(&self.assembly.staged[self.assembly.device_end..])
     }
 
-    /// What [`super::Encoder::ack`] needs.
-    pub fn acknowledgement(&self) -> Acknowledgement {
-        Acknowledgement {
-            generation: self.generation(),
-            epoch: self.epoch(),
+    /// What [`super::Encoder::ack`] needs, if every page to be changed is here as the primary believes: `holds` says whether
+    /// a page has this hash.
+    ///
+    /// # Errors
+    /// The first page that is not. The replica is worth nothing then.
+    pub fn acknowledgement(
+        &self,
+        holds: impl Fn(u64, u64) -> bool,
+    ) -> Result<Acknowledgement, u64> {
+        match self
+            .deltas()
+            .find(|delta| !holds(delta.page, delta.base_hash))
+        {
+            Some(delta) => Err(delta.page),
+            None => Ok(Acknowledgement {
+                generation: self.generation(),
+                epoch: self.epoch(),
+            }),
         }
     }
 }

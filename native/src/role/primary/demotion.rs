@@ -8,7 +8,7 @@ use rustix::event::PollFlags;
 use super::{Engine, Face, Fatal, Halt, Mode, Next, Primary, wait};
 use crate::control::messages::GuestState;
 use crate::control::{DemoteOutcome, ReplyHandle, Role, State};
-use crate::limits::FORWARD_TIMEOUT;
+use crate::limits::{FORWARD_TIMEOUT, PACKETS_PER_TURN};
 use crate::link::LinkError;
 use crate::wire::{ControlKind, FrameKind, Header};
 
@@ -128,6 +128,14 @@ impl Primary {
             ?outcome,
             "demoted"
         );
+        // Whoever hears the answer may ask here at once.
+        engine.show(Face {
+            role: Role::Secondary,
+            state: State::Empty,
+            guest: GuestState::Paused,
+            generation: 0,
+            epoch: 0,
+        });
         if let Some(mut demotion) = self.demotion.take() {
             demotion.answer(outcome);
         }
@@ -140,21 +148,19 @@ impl Primary {
     /// Until the guest runs on the other host, the network brings here what is sent to it. The secondary takes copies of
     /// inputs until it is promoted, which ends the link.
     fn forward_inputs(&mut self, engine: &mut Engine) {
-        engine.show(Face {
-            role: Role::Secondary,
-            state: State::Empty,
-            guest: GuestState::Paused,
-            generation: self.generation,
-            epoch: self.epoch,
-        });
         let until = Instant::now() + FORWARD_TIMEOUT;
         while let Some(link) = &self.link
             && Instant::now() < until
         {
             engine.board.beat();
+            let link_flags = if link.outgoing.is_empty() {
+                PollFlags::IN
+            } else {
+                PollFlags::IN | PollFlags::OUT
+            };
             let ready = wait(
                 [
-                    (Some(link.as_fd()), PollFlags::IN),
+                    (Some(link.as_fd()), link_flags),
                     (Some(engine.outlet.as_fd()), PollFlags::IN),
                     (Some(engine.wake.as_fd()), PollFlags::IN),
                 ],
@@ -165,9 +171,26 @@ impl Primary {
             let Ok([from_link, _, orders]) = ready else {
                 return;
             };
-            if !from_link.is_empty() || !orders.is_empty() || self.take_inputs(engine).is_err() {
+            let is_over = from_link.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR)
+                || !orders.is_empty();
+            if is_over || !self.forward_waiting(engine) {
                 return;
             }
+        }
+    }
+
+    /// Passes on what waits; false if that is not possible any more.
+    fn forward_waiting(&mut self, engine: &Engine) -> bool {
+        for _ in 0..PACKETS_PER_TURN {
+            match engine.outlet.receive(&mut self.packet[..]) {
+                Ok(Some(length)) => self.mirror(length),
+                Ok(None) => break,
+                Err(_) => return false,
+            }
+        }
+        match &mut self.link {
+            Some(link) => link.flush(self.staging.body()).is_ok(),
+            None => false,
         }
     }
 

@@ -65,7 +65,8 @@ impl Primary {
         Ok(())
     }
 
-    fn mirror(&mut self, length: usize) {
+    /// Sends the secondary a copy of the packet that was just received.
+    pub(super) fn mirror(&mut self, length: usize) {
         let wanted = matches!(self.mode, Mode::Guarded) && self.baseline.is_none();
         if let Some(link) = &mut self.link
             && wanted
