@@ -46,14 +46,12 @@ fn a_promoted_guest_gets_what_was_sent_while_nobody_ran_it() {
         eventually("the primary is silent", || {
             (second.said(SILENT) == 2).then_some(())
         });
-        let before = frames_to("kt2");
-        eventually("the client repeats itself", || {
-            (frames_to("kt2") > before + 1).then_some(())
-        });
+        send_some("kt2");
         second.promote("hot", 2).expect("promote");
         traffic.flows(50);
         traffic.finish();
-        assert!(second.logged("promoted", "strays").as_u64() > Some(0));
+        // A few of the frames that were counted may have been the bridge's own.
+        assert!(second.logged("promoted", "strays").as_u64() >= Some(SENT / 2));
 
         // Between a planned switchover's handover and its promotion the frames still come to the old primary.
         let first = Engine::start(&spec(lab, 1));
@@ -61,19 +59,24 @@ fn a_promoted_guest_gets_what_was_sent_while_nobody_ran_it() {
         let demoted = second.order(json!({"command": "demote", "timeout_ms": 60_000}));
         assert_eq!(demoted.expect("demote")["demoted"], "handed-over");
         first.wait_state("handed-over");
-        let before = frames_to("kt2");
-        let client = UdpSocket::bind("10.77.3.254:0").expect("a socket");
-        for _ in 0..SENT {
-            client.send_to(b"anybody there?", (GUEST, 9)).expect("send");
-        }
-        eventually("they have come to the old primary", || {
-            (frames_to("kt2") >= before + SENT).then_some(())
-        });
+        send_some("kt2");
         // Nothing tells when they have been passed on.
         thread::sleep(Duration::from_millis(300));
         first.promote("hot", 3).expect("promote");
         assert!(first.logged("promoted", "inputs").as_u64() >= Some(SENT));
         second.stop();
+    });
+}
+
+/// Sends datagrams to the guest, which come to this TAP device.
+fn send_some(tap: &str) {
+    let before = frames_to(tap);
+    let client = UdpSocket::bind("10.77.3.254:0").expect("a socket");
+    for _ in 0..SENT {
+        client.send_to(b"anybody there?", (GUEST, 9)).expect("send");
+    }
+    eventually("they have come", || {
+        (frames_to(tap) >= before + SENT).then_some(())
     });
 }
 

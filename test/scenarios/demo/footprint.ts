@@ -22,12 +22,16 @@ export async function engineExtraMemory_mib(lab: Lab, node: string, guest_mib: n
 
 /** Median time of `monitor` as Pacemaker calls it, in ms. */
 export async function monitorTime_ms(lab: Lab, node: string, resource: string): Promise<number> {
+  // Without a shell between, as Pacemaker's executor does.
   const program = `
     use Time::HiRes qw(time);
+    open(my $report, '>&', STDOUT);
+    open(STDOUT, '>', '/dev/null');
+    open(STDERR, '>', '/dev/null');
     for (1..${MONITOR_CALLS}) {
       my $start = time;
-      system('/usr/lib/ocf/resource.d/kemari/vm monitor >/dev/null 2>&1');
-      printf("%.2f\\n", (time - $start) * 1000);
+      system('/usr/lib/ocf/resource.d/kemari/vm', 'monitor');
+      printf $report "%.2f\\n", (time - $start) * 1000;
     }`;
   const environment = [
     ...['OCF_ROOT=/usr/lib/ocf', 'OCF_RA_VERSION_MAJOR=1', 'OCF_RA_VERSION_MINOR=1'],
