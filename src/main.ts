@@ -1,7 +1,7 @@
 import { commands } from './cli/commands.js';
 import { exitCodeOf } from './pacemaker/exit-codes.js';
 import { writeExitReason } from './pacemaker/exit-reason.js';
-import { AgentError, toAgentError } from './shared/error.js';
+import { AgentError, toAgentError } from './common/error.js';
 
 /** What Pacemaker calls goes straight to its code; only what a person types pays for a parser of arguments. */
 async function main(argv: readonly string[]): Promise<number> {

@@ -5,14 +5,14 @@ import { expect, test } from 'vitest';
 
 /** What each folder of src may import from, beside itself: one way, as ARCHITECTURE.md draws it. */
 const allowed: Readonly<Record<string, readonly string[]>> = {
-  shared: [],
-  pacemaker: ['shared'],
-  config: ['shared'],
-  engine: ['shared'],
-  supervise: ['engine', 'pacemaker', 'config', 'shared'],
-  actions: ['supervise', 'engine', 'pacemaker', 'config', 'shared'],
-  cli: ['actions', 'supervise', 'pacemaker', 'shared'],
-  '.': ['cli', 'pacemaker', 'shared'],
+  common: [],
+  pacemaker: ['common'],
+  config: ['common'],
+  engine: ['common'],
+  supervise: ['engine', 'pacemaker', 'config', 'common'],
+  actions: ['supervise', 'engine', 'pacemaker', 'config', 'common'],
+  cli: ['actions', 'supervise', 'pacemaker', 'common'],
+  '.': ['cli', 'pacemaker', 'common'],
 };
 const source = join(dirname(fileURLToPath(import.meta.url)), '..', 'src');
 

@@ -2,8 +2,7 @@
 
 mod common;
 
-use common::client::Traffic;
-use common::engine::{Engine, signal_process, spec, wait_gone};
+use common::engine::{Engine, protected_pair, signal_process, spec, wait_gone};
 use common::in_guest_lab;
 use rustix::process::Signal;
 use serde_json::Value;
@@ -30,11 +29,7 @@ fn kill_qemu(mut engine: Engine) {
 #[test]
 fn an_engine_whose_qemu_dies_ends_and_the_other_one_goes_on() {
     in_guest_lab(|lab| {
-        let (first, second) = (Engine::start(&spec(lab, 1)), Engine::start(&spec(lab, 2)));
-        first.promote("cold", 1).expect("cold");
-        first.wait_state("protected");
-        let mut traffic = Traffic::start();
-        traffic.flows(50);
+        let (first, second, mut traffic) = protected_pair(lab);
 
         kill_qemu(second);
         first.wait_state("frozen");

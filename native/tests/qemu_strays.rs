@@ -6,8 +6,7 @@ use std::net::UdpSocket;
 use std::thread;
 use std::time::Duration;
 
-use common::client::Traffic;
-use common::engine::{Engine, spec, wait_gone};
+use common::engine::{Engine, protected_pair, spec, wait_gone};
 use common::{GUEST, eventually, frames_to, in_guest_lab};
 use kemari_engine::sys::bridge;
 use rustix::process::Signal;
@@ -19,11 +18,7 @@ const SILENT: &str = "the primary is silent: frames for the guest are kept";
 #[test]
 fn a_promoted_guest_gets_what_was_sent_while_nobody_ran_it() {
     in_guest_lab(|lab| {
-        let (first, second) = (Engine::start(&spec(lab, 1)), Engine::start(&spec(lab, 2)));
-        first.promote("cold", 1).expect("cold");
-        first.wait_state("protected");
-        let mut traffic = Traffic::start();
-        traffic.flows(50);
+        let (first, second, mut traffic) = protected_pair(lab);
         assert_eq!(second.said(SILENT), 0);
 
         // A primary that only pauses keeps its guest, and goes on.

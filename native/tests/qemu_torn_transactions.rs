@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use common::client::{Traffic, tell};
-use common::engine::{Engine, proxied_spec, spec};
+use common::engine::{Engine, protected_pair, proxied_spec};
 use common::proxy::{Fault, Proxy};
 use common::ram::Ram;
 use common::random::Random;
@@ -71,11 +71,7 @@ fn a_spoiled_transaction_changes_nothing_and_no_page_is_lost() {
 #[test]
 fn a_replica_whose_memory_is_not_what_the_primary_changes_is_discarded_and_built_anew() {
     in_guest_lab(|lab| {
-        let (first, second) = (Engine::start(&spec(lab, 1)), Engine::start(&spec(lab, 2)));
-        first.promote("cold", 1).expect("cold");
-        first.wait_state("protected");
-        let mut traffic = Traffic::start();
-        traffic.flows(50);
+        let (first, second, mut traffic) = protected_pair(lab);
         let before = Ram::of(&second);
         traffic.flows(20);
         let busy = before.differing_pages(&Ram::of(&second));

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { AgentError } from '../shared/error.js';
-import { limits } from '../shared/limits.js';
-import type { Environment, ResourcePaths } from '../shared/paths.js';
-import { killAndWait } from '../shared/process-identity.js';
+import { AgentError } from '../common/error.js';
+import { limits } from '../common/limits.js';
+import type { Environment, ResourcePaths } from '../common/paths.js';
+import { killAndWait } from '../common/process-identity.js';
 import { supervisorStatus, type SupervisorStatus } from '../supervise/client.js';
 import { readProcessRecord } from '../supervise/process-record.js';
 import { lockedExitCode, startSupervisor, type SupervisorChild } from '../supervise/start-supervisor.js';

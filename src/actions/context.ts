@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { resourceName } from '../pacemaker/environment.js';
-import { pathsOf, type Environment, type ResourcePaths } from '../shared/paths.js';
+import { pathsOf, type Environment, type ResourcePaths } from '../common/paths.js';
 
 /** What every action on a resource starts from. */
 export interface ActionContext {

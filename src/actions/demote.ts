@@ -1,8 +1,8 @@
 import { actionBudget } from '../pacemaker/environment.js';
 import { exitCode } from '../pacemaker/exit-codes.js';
-import { AgentError } from '../shared/error.js';
-import { limits } from '../shared/limits.js';
-import type { Environment } from '../shared/paths.js';
+import { AgentError } from '../common/error.js';
+import { limits } from '../common/limits.js';
+import type { Environment } from '../common/paths.js';
 import { askSupervisor } from '../supervise/client.js';
 import { endHungSupervisor, reviveSupervisor } from './await-supervisor.js';
 import { contextOf, wasStarted } from './context.js';

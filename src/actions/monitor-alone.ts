@@ -1,8 +1,8 @@
 import { withEngine } from '../engine/client.js';
-import { messageOf } from '../shared/error.js';
-import { limits } from '../shared/limits.js';
-import type { Environment, ResourcePaths } from '../shared/paths.js';
-import { isAlive } from '../shared/process-identity.js';
+import { messageOf } from '../common/error.js';
+import { limits } from '../common/limits.js';
+import type { Environment, ResourcePaths } from '../common/paths.js';
+import { isAlive } from '../common/process-identity.js';
 import { decideMonitor, type MonitorVerdict } from '../supervise/decide-monitor.js';
 import { readProcessRecord } from '../supervise/process-record.js';
 import { endHungSupervisor } from './await-supervisor.js';

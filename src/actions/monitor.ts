@@ -1,8 +1,8 @@
 import { actionBudget, isRecurring } from '../pacemaker/environment.js';
 import { exitCode } from '../pacemaker/exit-codes.js';
 import { writeExitReason } from '../pacemaker/exit-reason.js';
-import { limits } from '../shared/limits.js';
-import type { Environment } from '../shared/paths.js';
+import { limits } from '../common/limits.js';
+import type { Environment } from '../common/paths.js';
 import { supervisorStatus } from '../supervise/client.js';
 import { contextOf, wasStarted } from './context.js';
 

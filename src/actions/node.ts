@@ -1,5 +1,5 @@
 import { nodeName } from '../pacemaker/tools.js';
-import type { Environment } from '../shared/paths.js';
+import type { Environment } from '../common/paths.js';
 
 /** This node's name as the cluster knows it. @throws AgentError when nobody says */
 export async function nodeOf(env: Environment): Promise<string> {

@@ -1,8 +1,8 @@
 import { readdir } from 'node:fs/promises';
 import { exitCode } from '../pacemaker/exit-codes.js';
-import { messageOf } from '../shared/error.js';
-import { limits } from '../shared/limits.js';
-import { pathsOf, runRoot, type Environment } from '../shared/paths.js';
+import { messageOf } from '../common/error.js';
+import { limits } from '../common/limits.js';
+import { pathsOf, runRoot, type Environment } from '../common/paths.js';
 import { supervisorStatus } from '../supervise/client.js';
 
 export interface StatusOptions {

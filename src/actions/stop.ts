@@ -1,10 +1,10 @@
 import { withEngine } from '../engine/client.js';
 import { actionBudget } from '../pacemaker/environment.js';
 import { exitCode } from '../pacemaker/exit-codes.js';
-import { messageOf } from '../shared/error.js';
-import { limits } from '../shared/limits.js';
-import type { Environment, ResourcePaths } from '../shared/paths.js';
-import { awaitEnd, isAlive, killAndWait } from '../shared/process-identity.js';
+import { messageOf } from '../common/error.js';
+import { limits } from '../common/limits.js';
+import type { Environment, ResourcePaths } from '../common/paths.js';
+import { awaitEnd, isAlive, killAndWait } from '../common/process-identity.js';
 import { askSupervisor } from '../supervise/client.js';
 import { DurableStore } from '../supervise/durable-state.js';
 import { durableAtStop } from '../supervise/durable-transition.js';

@@ -3,8 +3,8 @@ import { translate } from '../config/engine-spec.js';
 import { checkRequirements, readVmConfig } from '../config/read-config.js';
 import { exitCode } from '../pacemaker/exit-codes.js';
 import { readParameters } from '../pacemaker/parameters.js';
-import { AgentError } from '../shared/error.js';
-import { libraryDir, pathsOf, type Environment } from '../shared/paths.js';
+import { AgentError } from '../common/error.js';
+import { libraryDir, pathsOf, type Environment } from '../common/paths.js';
 import { join } from 'node:path';
 
 /**

@@ -1,4 +1,4 @@
-import type { Environment } from '../shared/paths.js';
+import type { Environment } from '../common/paths.js';
 
 /** Every word that `kemari` knows, as data. Each loads its code only when it runs. */
 export interface Command {

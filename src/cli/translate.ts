@@ -1,8 +1,8 @@
 import yargs from 'yargs';
 import { parameters } from '../pacemaker/parameters.js';
-import { AgentError } from '../shared/error.js';
-import type { Environment } from '../shared/paths.js';
-import { version } from '../shared/version.js';
+import { AgentError } from '../common/error.js';
+import type { Environment } from '../common/paths.js';
+import { version } from '../common/version.js';
 import type { Command } from './commands.js';
 
 function usageOf(command: Command): string {

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import * as v from 'valibot';
-import { AgentError } from '../shared/error.js';
-import type { ResourcePaths } from '../shared/paths.js';
+import { AgentError } from '../common/error.js';
+import type { ResourcePaths } from '../common/paths.js';
 import type { VmConfig } from './vm-config.js';
 
 const endpoint = { address: v.string(), port: v.number() };

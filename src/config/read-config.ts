@@ -1,8 +1,8 @@
 import { constants } from 'node:fs';
 import { access, open } from 'node:fs/promises';
 import * as v from 'valibot';
-import { AgentError, messageOf, systemCodeOf } from '../shared/error.js';
-import { limits } from '../shared/limits.js';
+import { AgentError, messageOf, systemCodeOf } from '../common/error.js';
+import { limits } from '../common/limits.js';
 import { vmConfig, type VmConfig } from './vm-config.js';
 
 async function readBounded(path: string): Promise<string> {

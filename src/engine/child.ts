@@ -2,10 +2,10 @@ import { closeSync, fstatSync, openSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { execa } from 'execa';
-import { AgentError } from '../shared/error.js';
-import { limits } from '../shared/limits.js';
-import type { ResourcePaths } from '../shared/paths.js';
-import { identify, type ProcessIdentity } from '../shared/process-identity.js';
+import { AgentError } from '../common/error.js';
+import { limits } from '../common/limits.js';
+import type { ResourcePaths } from '../common/paths.js';
+import { identify, type ProcessIdentity } from '../common/process-identity.js';
 import { EngineClient } from './client.js';
 import { engineEndError, readLastWords } from './last-words.js';
 

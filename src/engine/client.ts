@@ -1,7 +1,7 @@
 import * as v from 'valibot';
-import { AgentError } from '../shared/error.js';
-import { limits } from '../shared/limits.js';
-import { LineChannel, type Message } from '../shared/line-channel.js';
+import { AgentError } from '../common/error.js';
+import { limits } from '../common/limits.js';
+import { LineChannel, type Message } from '../common/line-channel.js';
 import {
   demoteReply,
   emptyReply,
@@ -11,20 +11,10 @@ import {
   statusReply,
   type DemoteOutcome,
   type EngineCommand,
-  type EngineErrorCode,
+  nothingChangedCodes,
   type EngineEvent,
   type EngineStatus,
 } from './messages.js';
-
-/** The engine checks these before it touches anything: the guest and the replica are as they were. */
-const nothingChanged: readonly EngineErrorCode[] = [
-  'bad-request',
-  'wrong-role',
-  'replica-incomplete',
-  'peer-is-primary',
-  'stale-generation',
-  'peer-not-outdated',
-];
 
 /** The engine said no: its code decides whether anything has changed. */
 export class EngineRefusal extends AgentError {
@@ -36,7 +26,7 @@ export class EngineRefusal extends AgentError {
   }
 
   get nothing_changed(): boolean {
-    return nothingChanged.some((code) => code === this.engine_code);
+    return nothingChangedCodes.some((code) => code === this.engine_code);
   }
 }
 

@@ -1,6 +1,6 @@
 import { closeSync, fstatSync, openSync, readSync, statSync } from 'node:fs';
-import { AgentError } from '../shared/error.js';
-import { limits } from '../shared/limits.js';
+import { AgentError } from '../common/error.js';
+import { limits } from '../common/limits.js';
 
 /** Exit codes of the engine. */
 const exitSentences: Readonly<Record<number, string>> = {

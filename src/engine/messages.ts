@@ -58,16 +58,16 @@ export const demoteReply = v.object({ demoted: v.picklist(['handed-over', 'parke
 export const emptyReply = v.object({});
 export type DemoteOutcome = v.InferOutput<typeof demoteReply>['demoted'];
 
-export const engineErrorCodes = [
+/** The engine checks these before it touches anything: the guest and the replica are as they were. */
+export const nothingChangedCodes = [
   'bad-request',
   'wrong-role',
   'replica-incomplete',
   'peer-is-primary',
   'stale-generation',
   'peer-not-outdated',
-  'timeout',
-  'engine-failed',
 ] as const;
+export const engineErrorCodes = [...nothingChangedCodes, 'timeout', 'engine-failed'] as const;
 export type EngineErrorCode = (typeof engineErrorCodes)[number];
 
 const envelope = { v: v.literal(1), id: count };

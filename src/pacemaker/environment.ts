@@ -1,6 +1,6 @@
-import { AgentError } from '../shared/error.js';
-import { limits } from '../shared/limits.js';
-import type { Environment } from '../shared/paths.js';
+import { AgentError } from '../common/error.js';
+import { limits } from '../common/limits.js';
+import type { Environment } from '../common/paths.js';
 
 /** @throws AgentError bad-parameter: an action without a resource. */
 export function resourceName(env: Environment): string {

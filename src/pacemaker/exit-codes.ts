@@ -1,4 +1,4 @@
-import type { ErrorCode } from '../shared/error.js';
+import type { ErrorCode } from '../common/error.js';
 
 /** OCF resource agent API 1.1, "return codes"; 190 and 191 since Pacemaker 2.0. */
 export const exitCode = {

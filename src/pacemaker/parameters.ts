@@ -1,5 +1,5 @@
-import { AgentError } from '../shared/error.js';
-import type { Environment } from '../shared/paths.js';
+import { AgentError } from '../common/error.js';
+import type { Environment } from '../common/paths.js';
 
 export const logLevels = ['trace', 'debug', 'info', 'warn', 'error'] as const;
 export type LogLevel = (typeof logLevels)[number];

@@ -1,6 +1,6 @@
 import { execa } from 'execa';
-import { AgentError } from '../shared/error.js';
-import { limits } from '../shared/limits.js';
+import { AgentError } from '../common/error.js';
+import { limits } from '../common/limits.js';
 
 /** Pacemaker's command line tools, each call bounded: a cluster in trouble must not hold up the guest's supervisor. */
 async function tool(name: string, args: readonly string[]): Promise<string> {

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { messageOf } from '../shared/error.js';
-import { limits } from '../shared/limits.js';
+import { messageOf } from '../common/error.js';
+import { limits } from '../common/limits.js';
 
 export interface AttributeWriter {
   read(): Promise<string | undefined>;

@@ -1,5 +1,5 @@
-import { AgentError, errorCodes, type ErrorCode } from '../shared/error.js';
-import { LineChannel, type Message } from '../shared/line-channel.js';
+import { AgentError, errorCodes, type ErrorCode } from '../common/error.js';
+import { LineChannel, type Message } from '../common/line-channel.js';
 
 /**
  * The actions' end of supervisor.sock. It is on the path of every monitor, so it loads no schema library; both ends

@@ -1,6 +1,6 @@
 import type { EngineStatus } from '../engine/messages.js';
 import { exitCode, type ExitCode } from '../pacemaker/exit-codes.js';
-import { limits } from '../shared/limits.js';
+import { limits } from '../common/limits.js';
 
 export type Phase = 'starting' | 'running' | 'failed' | 'lost' | 'stopping';
 

@@ -1,10 +1,10 @@
 import { mkdir, open, readFile } from 'node:fs/promises';
 import { readFileSync } from 'node:fs';
 import * as v from 'valibot';
-import { writeDurably } from '../shared/durable-file.js';
-import { AgentError, messageOf, systemCodeOf } from '../shared/error.js';
-import { limits } from '../shared/limits.js';
-import type { ResourcePaths } from '../shared/paths.js';
+import { writeDurably } from '../common/durable-file.js';
+import { AgentError, messageOf, systemCodeOf } from '../common/error.js';
+import { limits } from '../common/limits.js';
+import type { ResourcePaths } from '../common/paths.js';
 
 /**
  * What this node knows about the guest's history after a crash: the truth that scores, promotion and solo rest on.

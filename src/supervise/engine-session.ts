@@ -4,10 +4,10 @@ import { awaitReady, startEngine } from '../engine/child.js';
 import { EngineClient, withEngine } from '../engine/client.js';
 import { engineEndError, logSize, readLastWords } from '../engine/last-words.js';
 import type { DemoteOutcome, EngineEvent, EngineStatus } from '../engine/messages.js';
-import { AgentError, messageOf } from '../shared/error.js';
-import { limits } from '../shared/limits.js';
-import type { ResourcePaths } from '../shared/paths.js';
-import { identify, isAlive, killAndWait, type ProcessIdentity } from '../shared/process-identity.js';
+import { AgentError, messageOf } from '../common/error.js';
+import { limits } from '../common/limits.js';
+import type { ResourcePaths } from '../common/paths.js';
+import { identify, isAlive, killAndWait, type ProcessIdentity } from '../common/process-identity.js';
 import { childrenOf } from './process-record.js';
 
 export interface SessionOwner {

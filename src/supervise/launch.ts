@@ -3,8 +3,8 @@ import { join, basename, dirname } from 'node:path';
 import * as v from 'valibot';
 import type { EngineSpec } from '../config/engine-spec.js';
 import { logLevels } from '../pacemaker/parameters.js';
-import { AgentError, messageOf, systemCodeOf } from '../shared/error.js';
-import type { ResourcePaths } from '../shared/paths.js';
+import { AgentError, messageOf, systemCodeOf } from '../common/error.js';
+import type { ResourcePaths } from '../common/paths.js';
 
 /** What a supervisor needs and cannot ask: written by `start`, read by each supervisor until `stop`. */
 const launchRecord = v.strictObject({

@@ -1,9 +1,9 @@
 import type { Logger } from 'pino';
 import { EngineRefusal } from '../engine/client.js';
-import { AgentError, messageOf, toAgentError } from '../shared/error.js';
-import { limits } from '../shared/limits.js';
-import type { ResourcePaths } from '../shared/paths.js';
-import { identify, type ProcessIdentity } from '../shared/process-identity.js';
+import { AgentError, messageOf, toAgentError } from '../common/error.js';
+import { limits } from '../common/limits.js';
+import type { ResourcePaths } from '../common/paths.js';
+import { identify, type ProcessIdentity } from '../common/process-identity.js';
 import { initialState, sameState, type DurableState, type DurableStore } from './durable-state.js';
 import { durableAfter, type EngineView } from './durable-transition.js';
 import type { Launch } from './launch.js';

@@ -1,7 +1,7 @@
 import { readFile, readdir, readlink, rename, writeFile } from 'node:fs/promises';
 import * as v from 'valibot';
-import type { ResourcePaths } from '../shared/paths.js';
-import { identify, type ProcessIdentity } from '../shared/process-identity.js';
+import type { ResourcePaths } from '../common/paths.js';
+import { identify, type ProcessIdentity } from '../common/process-identity.js';
 
 const identity = v.strictObject({
   pid: v.pipe(v.number(), v.integer(), v.minValue(1)),

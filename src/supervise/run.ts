@@ -1,9 +1,9 @@
 import { basename, join } from 'node:path';
 import { pino } from 'pino';
 import { deleteAttribute, queryAttribute, setAttribute, setPrivateAttribute } from '../pacemaker/tools.js';
-import { messageOf } from '../shared/error.js';
-import { limits } from '../shared/limits.js';
-import { libraryDir, pathsOf, type Environment } from '../shared/paths.js';
+import { messageOf } from '../common/error.js';
+import { limits } from '../common/limits.js';
+import { libraryDir, pathsOf, type Environment } from '../common/paths.js';
 import { AttributeKeeper } from './attribute-keeper.js';
 import { diskAttribute, scoreAttribute } from './disk-word.js';
 import { DurableStore } from './durable-state.js';

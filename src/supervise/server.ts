@@ -2,8 +2,8 @@ import { chmod, rm } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
 import type { Logger } from 'pino';
 import * as v from 'valibot';
-import { AgentError, messageOf, toAgentError } from '../shared/error.js';
-import { lineSplitter, parseLine } from '../shared/line-channel.js';
+import { AgentError, messageOf, toAgentError } from '../common/error.js';
+import { lineSplitter, parseLine } from '../common/line-channel.js';
 import { supervisorRequest, type SupervisorRequest } from './protocol.js';
 import type { Supervisor } from './supervisor.js';
 

@@ -1,8 +1,8 @@
 import { closeSync, openSync } from 'node:fs';
 import { isSea } from 'node:sea';
 import { execa } from 'execa';
-import { AgentError } from '../shared/error.js';
-import type { Environment, ResourcePaths } from '../shared/paths.js';
+import { AgentError } from '../common/error.js';
+import type { Environment, ResourcePaths } from '../common/paths.js';
 
 export interface SupervisorChild {
   /** Its exit code once it has ended; undefined while it lives. */

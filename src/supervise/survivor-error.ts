@@ -1,5 +1,5 @@
-import { AgentError } from '../shared/error.js';
-import type { ProcessIdentity } from '../shared/process-identity.js';
+import { AgentError } from '../common/error.js';
+import type { ProcessIdentity } from '../common/process-identity.js';
 
 /** The one failure of stop and demote that must not be hidden: the guest may still run here. */
 export function survivorError(resource: string, survivors: readonly ProcessIdentity[]): AgentError {

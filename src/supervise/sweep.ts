@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { deleteAttribute } from '../pacemaker/tools.js';
-import type { ResourcePaths } from '../shared/paths.js';
-import { isAlive, killAndWait, type ProcessIdentity } from '../shared/process-identity.js';
+import type { ResourcePaths } from '../common/paths.js';
+import { isAlive, killAndWait, type ProcessIdentity } from '../common/process-identity.js';
 import { diskAttribute, scoreAttribute } from './disk-word.js';
 import { childrenOf, findProcesses, readProcessRecord } from './process-record.js';
 import { survivorError } from './survivor-error.js';

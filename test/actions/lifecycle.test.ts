@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { Host } from '../fixtures/host.js';
 import { eventually } from '../fixtures/eventually.js';
-import { isAlive } from '../../src/shared/process-identity.js';
+import { isAlive } from '../../src/common/process-identity.js';
 
 test('a probe of a resource that was never started says not running', async () => {
   const host = await Host.create();

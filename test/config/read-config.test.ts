@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { tapName, translate } from '../../src/config/engine-spec.js';
 import { checkRequirements, readVmConfig } from '../../src/config/read-config.js';
-import { AgentError } from '../../src/shared/error.js';
-import { pathsOf } from '../../src/shared/paths.js';
+import { AgentError } from '../../src/common/error.js';
+import { pathsOf } from '../../src/common/paths.js';
 
 let folder: string;
 let file: string;

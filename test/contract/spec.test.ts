@@ -3,7 +3,7 @@ import * as v from 'valibot';
 import { expect, test } from 'vitest';
 import { engineSpec, translate } from '../../src/config/engine-spec.js';
 import { vmConfig } from '../../src/config/vm-config.js';
-import { pathsOf } from '../../src/shared/paths.js';
+import { pathsOf } from '../../src/common/paths.js';
 
 const golden = JSON.parse(await readFile(new URL('spec/engine.json', import.meta.url), 'utf8')) as unknown;
 

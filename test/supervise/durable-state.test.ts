@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { execa } from 'execa';
 import { expect, onTestFinished, test } from 'vitest';
 import { DurableStore, initialState, type DurableState } from '../../src/supervise/durable-state.js';
-import { pathsOf, type ResourcePaths } from '../../src/shared/paths.js';
+import { pathsOf, type ResourcePaths } from '../../src/common/paths.js';
 import { eventually } from '../fixtures/eventually.js';
 import { Host } from '../fixtures/host.js';
 

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 import { expect, test } from 'vitest';
-import { isAlive } from '../../src/shared/process-identity.js';
+import { isAlive } from '../../src/common/process-identity.js';
 import { eventually } from '../fixtures/eventually.js';
 import { Host } from '../fixtures/host.js';
 import { send } from '../fixtures/send.js';

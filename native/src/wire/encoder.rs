@@ -104,17 +104,6 @@ impl Direction {
         }
     }
 
-    /// Forgets everything, for a new connection; keeps its memory.
-    pub fn restart(&mut self) {
-        self.next_sequence = 0;
-        self.open = None;
-    }
-
-    /// Whether a transaction has begun and is neither committed nor cancelled.
-    pub fn in_transaction(&self) -> bool {
-        self.open.is_some()
-    }
-
     /// Adds frames to `outgoing`.
     pub fn encoder<'a>(&'a mut self, outgoing: &'a mut Outgoing) -> Encoder<'a> {
         Encoder {

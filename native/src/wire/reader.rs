@@ -48,14 +48,6 @@ impl FrameReader {
         }
     }
 
-    /// Forgets everything, for a new connection; keeps the buffer.
-    pub fn restart(&mut self) {
-        self.start = 0;
-        self.end = 0;
-        self.next_sequence = 0;
-        self.failed = None;
-    }
-
     /// Bytes that were read and not yet taken as frames.
     pub fn buffered_bytes(&self) -> usize {
         self.end - self.start

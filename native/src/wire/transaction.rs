@@ -204,14 +204,6 @@ impl Assembly {
         self.phase = Phase::Unready;
     }
 
-    /// Whether a transaction has begun and is neither complete nor cancelled.
-    pub fn is_open(&self) -> bool {
-        matches!(
-            self.phase,
-            Phase::Pages | Phase::Deltas | Phase::DeviceState | Phase::Outputs
-        )
-    }
-
     /// Takes a frame whose checksums and number [`super::FrameReader`] has checked.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ use kemari_engine::sys::process::spawn_bound;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
+use super::client::Traffic;
 use super::{Lab, eventually, guest_image, preload};
 
 /// The specification of node 1 or 2, with this machine's paths.
@@ -304,6 +305,16 @@ impl Drop for Engine {
             }
         }
     }
+}
+
+/// Two engines, and a client whose guest the first runs and the second protects.
+pub fn protected_pair(lab: &Lab) -> (Engine, Engine, Traffic) {
+    let (first, second) = (Engine::start(&spec(lab, 1)), Engine::start(&spec(lab, 2)));
+    first.promote("cold", 1).expect("cold");
+    first.wait_state("protected");
+    let mut traffic = Traffic::start();
+    traffic.flows(50);
+    (first, second, traffic)
 }
 
 /// Sends `signal` to the process `pid`.

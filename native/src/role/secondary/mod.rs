@@ -1,5 +1,7 @@
 //! The secondary: takes whole transactions, acknowledges them, applies them, and waits to be promoted.
 
+mod promotion;
+
 use std::collections::BTreeMap;
 use std::os::fd::AsFd;
 use std::time::Instant;
@@ -7,16 +9,14 @@ use std::time::Instant;
 use rustix::event::PollFlags;
 
 use super::admission::{Admission, Ourselves, admit};
-use super::primary::Beginning;
 use super::replica::{Replica, ReplicaState};
 use super::strays::Strays;
-use super::{Engine, Face, Fatal, Next, Primary, check_alive, wait};
-use crate::control::messages::{GuestState, PromotionTimes, SyncProgress};
-use crate::control::{ErrorCode, Order, OrderCommand, PromoteMode, ReplyHandle, Role};
+use super::{Engine, Face, Fatal, Next, check_alive, wait};
+use crate::control::messages::{GuestState, SyncProgress};
+use crate::control::{ErrorCode, Order, OrderCommand, PromoteMode, Role};
 use crate::guest::{Guest, Start};
 use crate::limits::{FAREWELL_TIMEOUT, HEARTBEAT, MIRRORED_PACKET_MAX_BYTES, PACKETS_PER_TURN};
 use crate::link::{Caller, Link, LinkError};
-use crate::release::Solo;
 use crate::report;
 use crate::sys::bridge;
 use crate::wire::{Assembly, ControlKind, FrameKind, Header, ReplicaHeld, Step, Welcome, limits};
@@ -447,123 +447,6 @@ impl Secondary {
             }
         }
         Ok(Obeyed::Stay(Box::new(self)))
-    }
-
-    fn refuse_hot(&self, engine: &Engine, generation: u64) -> Option<(ErrorCode, String)> {
-        if !self.replica.is_complete() {
-            let how_far = match self.replica.state {
-                ReplicaState::Receiving => format!("receiving, {}%", self.progress().percent),
-                _ => "empty".to_owned(),
-            };
-            let message = format!(
-                "the replica of {} on {} is not complete ({how_far}): promoting it would start a broken guest",
-                engine.spec.resource, engine.spec.node
-            );
-            return Some((ErrorCode::ReplicaIncomplete, message));
-        }
-        (generation <= self.replica.generation).then(|| {
-            let message = format!(
-                "generation {generation} is not above the replica's generation {}",
-                self.replica.generation
-            );
-            (ErrorCode::StaleGeneration, message)
-        })
-    }
-
-    fn refuse_cold(&self, engine: &Engine) -> Option<(ErrorCode, String)> {
-        if let Some(connection) = &self.link {
-            let message = format!(
-                "{} runs the guest of {}: a cold start here would make a second one",
-                connection.node, engine.spec.resource
-            );
-            return Some((ErrorCode::PeerIsPrimary, message));
-        }
-        self.replica.is_complete().then(|| {
-            let message =
-                "a complete replica is here: promote it hot instead of throwing it away".to_owned();
-            (ErrorCode::WrongRole, message)
-        })
-    }
-
-    fn promote_hot(
-        mut self,
-        engine: &mut Engine,
-        generation: u64,
-        reply: ReplyHandle,
-    ) -> Result<Next, Fatal> {
-        let started = Instant::now();
-        self.link = None;
-        if let Err(error) = self.guest.load(&self.replica.device_state) {
-            reply.error(ErrorCode::EngineFailed, report::chain(&error));
-            return Err(error.into());
-        }
-        let load = started.elapsed();
-        let permit = Solo::promoted(generation);
-        engine.outlet.replay(&permit, &self.replica.unreleased);
-        self.guest.announce()?;
-        self.guest.resume()?;
-        let [latest, earlier] = &self.replica.inputs;
-        let mut strays = 0;
-        for packet in earlier.iter().chain(latest.iter()) {
-            self.guest.deliver(packet).map_err(Fatal::Network)?;
-        }
-        for packet in self.strays.recent() {
-            self.guest.deliver(packet).map_err(Fatal::Network)?;
-            strays += 1;
-        }
-        let micros =
-            |duration: std::time::Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-        engine.promotion = Some(PromotionTimes {
-            load: micros(load),
-            total: micros(started.elapsed()),
-        });
-        tracing::info!(
-            generation,
-            from_epoch = self.replica.epoch,
-            replayed = self.replica.unreleased.len(),
-            inputs = latest.len() + earlier.len(),
-            strays,
-            "promoted"
-        );
-        let primary = Primary::begin(
-            engine,
-            self.guest,
-            Beginning {
-                permit,
-                fingerprint: self.fingerprint,
-            },
-        )?;
-        reply.promoted(PromoteMode::Hot);
-        Ok(Next::Primary(Box::new(primary)))
-    }
-
-    fn promote_cold(
-        self,
-        engine: &mut Engine,
-        generation: u64,
-        reply: ReplyHandle,
-    ) -> Result<Next, Fatal> {
-        let fingerprint = self.fingerprint;
-        drop(self.guest);
-        let mut guest = match Guest::start(&engine.spec, engine.accel.accel, Start::Cold) {
-            Ok(guest) => guest,
-            Err(error) => {
-                reply.error(ErrorCode::EngineFailed, report::chain(&error));
-                return Err(error.into());
-            }
-        };
-        guest.resume()?;
-        let permit = Solo::cold_start(generation);
-        let primary = Primary::begin(
-            engine,
-            guest,
-            Beginning {
-                permit,
-                fingerprint,
-            },
-        )?;
-        reply.promoted(PromoteMode::Cold);
-        Ok(Next::Primary(Box::new(primary)))
     }
 
     /// Tells the primary that this replica will never be resumed, so that it need not wait for us.

@@ -1,6 +1,6 @@
 import { execa } from 'execa';
 import { expect, onTestFinished, test } from 'vitest';
-import { identify, isAlive, killAndWait } from '../../src/shared/process-identity.js';
+import { identify, isAlive, killAndWait } from '../../src/common/process-identity.js';
 import { readFileSync } from 'node:fs';
 import { eventually } from '../fixtures/eventually.js';
 

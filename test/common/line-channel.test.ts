@@ -2,8 +2,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { limits } from '../../src/shared/limits.js';
-import { LineChannel, lineSplitter } from '../../src/shared/line-channel.js';
+import { limits } from '../../src/common/limits.js';
+import { LineChannel, lineSplitter } from '../../src/common/line-channel.js';
 
 async function peer(onData: (socket: Socket, text: string) => void): Promise<LineChannel> {
   const folder = await mkdtemp('/tmp/kemari-channel-');
