@@ -16,6 +16,23 @@ fn the_connection_survives_a_failover_and_a_switchover_and_the_guest_may_reboot_
         let mut traffic = Traffic::start();
         traffic.flows(100);
 
+        // What its checkpoints cost, as a whole, by parts and since the last look.
+        let parts = first.wait_status("pauses by parts", |status| {
+            status["pause_parts_us"]["save"]["p50"].as_u64() > Some(0)
+                && status["transaction_bytes"]["p50"].as_u64() > Some(0)
+        });
+        assert!(parts["checkpoint_pages"].as_u64() > Some(0), "{parts}");
+        let most = parts["pause_us"]["max"].as_u64();
+        assert!(
+            parts["pause_parts_us"]["save"]["max"].as_u64() <= most,
+            "{parts}"
+        );
+        let since = first.order(json!({"command": "restart-statistics"}));
+        assert_eq!(since.expect("restarted"), json!({}));
+        first.wait_status("pauses since then", |status| {
+            status["pause_us"]["p50"].as_u64() > Some(0)
+        });
+
         // The host dies. Its QEMU never outlives its engine.
         let orphan = first.qemu_pid();
         first.kill();

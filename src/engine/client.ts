@@ -94,6 +94,11 @@ export class EngineClient {
     await this.#ask({ command: 'enter-solo', generation }, emptyReply, limits.engine_command_ms);
   }
 
+  /** The quantiles of the status are from now on those of what follows. */
+  async restartStatistics(): Promise<void> {
+    await this.#ask({ command: 'restart-statistics' }, emptyReply, limits.engine_command_ms);
+  }
+
   async stop(): Promise<void> {
     await this.#ask({ command: 'stop' }, emptyReply, limits.engine_stop_ms);
   }

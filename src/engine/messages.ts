@@ -5,7 +5,8 @@ import * as v from 'valibot';
  * languages. Unknown fields of an answer are let through: a newer engine of the same version may add some.
  */
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
-const quantiles = v.nullable(v.object({ p50: count, p99: count, max: count }));
+const someQuantiles = v.object({ p50: count, p99: count, max: count });
+const quantiles = v.nullable(someQuantiles);
 const roles = ['primary', 'secondary'] as const;
 const states = [
   'empty',
@@ -44,8 +45,21 @@ export const engineStatus = v.object({
   held_bytes: count,
   released_packets: count,
   checkpoints: count,
+  checkpoint_pages: count,
+  checkpoint_bytes: count,
   pause_us: quantiles,
+  pause_parts_us: v.nullable(
+    v.object({
+      stop: someQuantiles,
+      save: someQuantiles,
+      drain: someQuantiles,
+      scan: someQuantiles,
+      copy: someQuantiles,
+      cont: someQuantiles,
+    }),
+  ),
   dirty_pages: quantiles,
+  transaction_bytes: quantiles,
   promotion_us: v.nullable(v.object({ load: count, total: count })),
   data_thread_idle_ms: count,
   last_error: v.nullable(v.string()),
@@ -100,6 +114,7 @@ export const engineRequest = v.variant('command', [
   v.strictObject({ ...command('promote'), mode: v.picklist(['cold', 'hot']), generation }),
   v.strictObject({ ...command('demote'), timeout_ms: count }),
   v.strictObject({ ...command('enter-solo'), generation }),
+  v.strictObject(command('restart-statistics')),
   v.strictObject(command('stop')),
 ]);
 type Bare<Request> = Request extends unknown ? Omit<Request, 'v' | 'id'> : never;

@@ -6,4 +6,4 @@ mod statistics;
 
 pub use shadow::Shadow;
 pub use staging::Staging;
-pub use statistics::Statistics;
+pub use statistics::{Part, Statistics, Stopwatch};

@@ -31,6 +31,8 @@ pub enum OrderCommand {
         /// The generation that begins.
         generation: u64,
     },
+    /// Begin the quantiles anew.
+    RestartStatistics,
     /// End QEMU and the engine.
     Stop,
 }

@@ -9,7 +9,8 @@ pub use event::{Event, EventLine};
 pub use reply::{DemoteOutcome, ErrorBody, ErrorCode, OkBody, Outcome, Reply};
 pub use request::{BadRequest, Command, PromoteMode, Request};
 pub use status::{
-    Accel, GuestState, Peer, PromotionTimes, Quantiles, Role, State, Status, SyncProgress, Tracker,
+    Accel, GuestState, PauseParts, Peer, PromotionTimes, Quantiles, Role, State, Status,
+    SyncProgress, Tracker,
 };
 
 #[cfg(test)]

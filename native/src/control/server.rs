@@ -196,6 +196,7 @@ impl<W: AsFd> Room<W> {
             Command::Promote { mode, generation } => OrderCommand::Promote { mode, generation },
             Command::Demote { timeout_ms } => OrderCommand::Demote { timeout_ms },
             Command::EnterSolo { generation } => OrderCommand::EnterSolo { generation },
+            Command::RestartStatistics {} => OrderCommand::RestartStatistics,
             Command::Stop {} => OrderCommand::Stop,
         };
         if client.pending_orders == MAX_PENDING_ORDERS {

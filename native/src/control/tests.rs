@@ -46,7 +46,11 @@ fn status() -> Status {
         held_bytes: 0,
         released_packets: 0,
         checkpoints: 0,
+        checkpoint_pages: 0,
+        checkpoint_bytes: 0,
         pause_us: None,
+        pause_parts_us: None,
+        transaction_bytes: None,
         dirty_pages: None,
         promotion_us: None,
         data_thread_idle_ms: 0,
@@ -208,6 +212,10 @@ fn every_order_reaches_the_data_thread_and_errors_reach_the_caller() {
         (
             json!({"v":1,"id":6,"command":"enter-solo","generation":3}),
             OrderCommand::EnterSolo { generation: 3 },
+        ),
+        (
+            json!({"v":1,"id":8,"command":"restart-statistics"}),
+            OrderCommand::RestartStatistics,
         ),
         (json!({"v":1,"id":7,"command":"stop"}), OrderCommand::Stop),
     ] {

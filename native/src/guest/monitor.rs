@@ -93,11 +93,11 @@ impl Monitor {
         Ok(())
     }
 
-    /// Stops the vCPUs, if they run, and saves the state of CPUs and devices.
+    /// Stops the vCPUs, if they run, and saves the state of CPUs and devices; returns when the vCPUs stood still.
     ///
     /// # Errors
     /// A [`QmpError`].
-    pub fn stop_and_save(&mut self) -> Result<(), QmpError> {
+    pub fn stop_and_save(&mut self) -> Result<Instant, QmpError> {
         if let Some(reader) = &self.reader {
             reader.give_way(false);
         }
@@ -105,6 +105,7 @@ impl Monitor {
         self.run.yield_until(until);
         self.save.yield_until(until);
         self.stop()?;
+        let stopped_at = Instant::now();
         let ticket = self.save.fire(SAVE, &self.save_arguments)?;
         // QEMU reads it while it saves.
         self.run.prime(CONT, &Value::Null)?;
@@ -112,7 +113,8 @@ impl Monitor {
         self.run.sleep_again();
         self.save.sleep_again();
         // QEMU told first what it has met with while it stopped: a guest that has powered itself off must not be resumed.
-        self.run.pump()
+        self.run.pump()?;
+        Ok(stopped_at)
     }
 
     /// Lets the vCPUs run. The answer is taken when it comes; a refusal shows as an error of a later call.

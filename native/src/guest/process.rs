@@ -259,11 +259,12 @@ impl Guest {
         }
     }
 
-    /// Stops the vCPUs and saves the device state. The guest is paused from here to [`Guest::resume`].
+    /// Stops the vCPUs and saves the device state; returns when the vCPUs stood still. The guest is paused from here to
+    /// [`Guest::resume`].
     ///
     /// # Errors
     /// A [`GuestError`]; the guest must be given up then, its state is not known.
-    pub fn stop_and_save(&mut self) -> Result<(), GuestError> {
+    pub fn stop_and_save(&mut self) -> Result<Instant, GuestError> {
         Ok(self.monitor.stop_and_save()?)
     }
 

@@ -18,9 +18,9 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use uuid::Uuid;
 
-use crate::checkpoint::Statistics;
+use crate::checkpoint::{Part, Statistics};
 use crate::control::messages::GuestState;
-use crate::control::messages::{PromotionTimes, Quantiles};
+use crate::control::messages::{PauseParts, PromotionTimes, Quantiles};
 use crate::control::{Event, EventSender, Order, Role, State, StatusBoard};
 use crate::guest::accel::Choice;
 use crate::guest::{Guest, GuestError};
@@ -117,6 +117,8 @@ impl Engine {
             (status.generation, status.epoch) = (face.generation, face.epoch);
             status.released_packets = self.outlet.released();
             status.checkpoints = self.statistics.checkpoints();
+            status.checkpoint_pages = self.statistics.pages();
+            status.checkpoint_bytes = self.statistics.bytes();
             status.promotion_us = self.promotion;
         });
         if changed {
@@ -133,10 +135,14 @@ impl Engine {
     /// Publishes the quantiles; they cost more than the rest.
     pub fn show_statistics(&self) {
         let quantiles = |(p50, p99, max)| Quantiles { p50, p99, max };
-        let (pause, pages) = (self.statistics.pause_us(), self.statistics.dirty_pages());
+        let part = |part| self.statistics.part_us(part).map(quantiles);
+        let pause = self.statistics.pause_us().map(quantiles);
+        let parts = PauseParts::from_parts(Part::ALL.map(part));
+        let pages = self.statistics.dirty_pages().map(quantiles);
+        let bytes = self.statistics.transaction_bytes().map(quantiles);
         self.board.update(|status| {
-            status.pause_us = pause.map(quantiles);
-            status.dirty_pages = pages.map(quantiles);
+            (status.pause_us, status.pause_parts_us) = (pause, parts);
+            (status.dirty_pages, status.transaction_bytes) = (pages, bytes);
         });
     }
 

@@ -64,6 +64,11 @@ impl Outgoing {
         self.bytes_written
     }
 
+    /// Bytes encoded since this was made, written or not.
+    pub fn bytes_encoded(&self) -> u64 {
+        self.bytes_written + self.pending_bytes() as u64
+    }
+
     /// Drops what waits (the connection is gone), keeping a bounded amount of memory for the next use.
     pub fn clear(&mut self) {
         self.head.clear();

@@ -40,6 +40,8 @@ pub enum Command {
         /// The generation that begins.
         generation: u64,
     },
+    /// Begin the quantiles of `status` anew.
+    RestartStatistics {},
     /// End QEMU and the engine.
     Stop {},
 }

@@ -113,6 +113,39 @@ pub struct Quantiles {
     pub max: u64,
 }
 
+/// What pauses were spent on, microseconds, in the order of the parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PauseParts {
+    /// Until the vCPUs stand still.
+    pub stop: Quantiles,
+    /// Until QEMU has saved the state of CPUs and devices.
+    pub save: Quantiles,
+    /// Until the last outputs have been taken over.
+    pub drain: Quantiles,
+    /// Until the written pages are known.
+    pub scan: Quantiles,
+    /// Until they have been copied.
+    pub copy: Quantiles,
+    /// Until the vCPUs run again.
+    pub cont: Quantiles,
+}
+
+impl PauseParts {
+    /// From the parts in order; `None` if there is nothing to say of one.
+    pub fn from_parts(parts: [Option<Quantiles>; 6]) -> Option<Self> {
+        let [stop, save, drain, scan, copy, cont] = parts;
+        Some(Self {
+            stop: stop?,
+            save: save?,
+            drain: drain?,
+            scan: scan?,
+            copy: copy?,
+            cont: cont?,
+        })
+    }
+}
+
 /// How long the last promotion took, microseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -163,10 +196,19 @@ pub struct Status {
     pub released_packets: u64,
     /// Checkpoints acked since the engine started.
     pub checkpoints: u64,
-    /// How long the guest was paused for a checkpoint, microseconds.
+    /// Pages of all of them.
+    pub checkpoint_pages: u64,
+    /// Bytes of all of them on the wire.
+    pub checkpoint_bytes: u64,
+    /// How long the guest was paused for a checkpoint, microseconds. All quantiles are those since the last
+    /// `restart-statistics`.
     pub pause_us: Option<Quantiles>,
+    /// What the pauses were spent on, microseconds.
+    pub pause_parts_us: Option<PauseParts>,
     /// Pages of a checkpoint.
     pub dirty_pages: Option<Quantiles>,
+    /// Bytes of a checkpoint on the wire.
+    pub transaction_bytes: Option<Quantiles>,
     /// The last promotion, microseconds.
     pub promotion_us: Option<PromotionTimes>,
     /// How long ago the data thread last went round its loop, milliseconds. The board fills it in.

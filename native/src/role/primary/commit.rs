@@ -8,6 +8,7 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use super::{Engine, Fatal, Halt, Mode, Primary, ack_timeout, max_epoch_age};
+use crate::checkpoint::{Part, Stopwatch};
 use crate::limits::{ACK_YIELD, STAGING_PAGES};
 use crate::link::LinkError;
 use crate::release::{Acked, Awaited, Solo};
@@ -22,6 +23,8 @@ pub(super) struct InFlight {
     fallback: Option<Solo>,
     /// The guest does not run on after it.
     last: bool,
+    /// Bytes of the connection before it.
+    begins_at: u64,
     /// Bytes of the connection up to the end of the commit, once that is encoded.
     commit_ends_at: Option<u64>,
     /// When all of it had been encoded.
@@ -101,40 +104,50 @@ impl Primary {
             generation: self.generation,
             epoch: self.epoch + 1,
         };
-        let stopped_at = Instant::now();
+        let asked_at = Instant::now();
         let paused_at = SystemTime::now();
-        self.guest.stop_and_save()?;
+        let mut stopwatch = Stopwatch::start(asked_at);
+        stopwatch.lap(Part::Stop, self.guest.stop_and_save()?);
+        stopwatch.lap(Part::Save, Instant::now());
         // Powered off just before it was stopped: then this is its last checkpoint, and it must not be resumed.
         self.take_events(engine);
         self.drain_outputs(engine)?;
         self.hold.seal(awaited.epoch);
+        stopwatch.lap(Part::Drain, Instant::now());
         std::mem::swap(&mut self.captured, &mut self.owed);
         self.owed.clear();
         self.guest.collect_dirty(&mut self.captured)?;
         let pages = self.captured.count();
+        stopwatch.lap(Part::Scan, Instant::now());
         self.in_flight = Some(InFlight {
             awaited,
             fallback,
             last: self.halt.is_some(),
+            begins_at: self
+                .link
+                .as_ref()
+                .map_or(0, |link| link.outgoing.bytes_encoded()),
             commit_ends_at: None,
             encoded_at: None,
             written_at: None,
         });
-        self.last_checkpoint = stopped_at;
+        self.last_checkpoint = asked_at;
         engine.statistics.record_checkpoint(pages);
         if pages <= STAGING_PAGES {
             self.staging
                 .copy(&self.guest.ram, &self.captured, 0, STAGING_PAGES);
+            stopwatch.lap(Part::Copy, Instant::now());
             // Nothing is encoded or sent before the guest runs again.
-            self.resume_after(paused_at)?;
+            self.resume_after(paused_at, stopwatch)?;
             self.encode_begin(awaited);
             self.encode_pages();
-            self.encode_end()?;
+            self.encode_end(engine)?;
             self.flush_link(engine);
         } else {
             // More than the staging area holds: the guest waits while it is sent, which also slows its writing down.
             let sent = self.send_in_parts(engine, awaited);
-            self.resume_after(paused_at)?;
+            stopwatch.lap(Part::Copy, Instant::now());
+            self.resume_after(paused_at, stopwatch)?;
             match sent {
                 Ok(()) => {}
                 Err(Sending::Link(error)) => self.lose_link(engine, &error),
@@ -144,15 +157,15 @@ impl Primary {
         Ok(())
     }
 
-    fn resume_after(&mut self, paused_at: SystemTime) -> Result<(), Fatal> {
+    fn resume_after(&mut self, paused_at: SystemTime, stopwatch: Stopwatch) -> Result<(), Fatal> {
         if self.halt.is_none() && !self.throttled {
-            self.paused_at = Some(paused_at);
+            self.pause = Some((paused_at, stopwatch));
             self.guest.resume()?;
         }
         Ok(())
     }
 
-    fn send_in_parts(&mut self, engine: &Engine, awaited: Awaited) -> Result<(), Sending> {
+    fn send_in_parts(&mut self, engine: &mut Engine, awaited: Awaited) -> Result<(), Sending> {
         // Its pages are not in the staging area any more when all of it has been sent.
         self.shadow.forget();
         self.encode_begin(awaited);
@@ -165,7 +178,7 @@ impl Primary {
             self.flush_link_now(engine)?;
             from = next;
         }
-        self.encode_end().map_err(Sending::Fatal)?;
+        self.encode_end(engine).map_err(Sending::Fatal)?;
         self.flush_link_now(engine)
     }
 
@@ -195,7 +208,7 @@ impl Primary {
         }
     }
 
-    fn encode_end(&mut self) -> Result<(), Fatal> {
+    fn encode_end(&mut self, engine: &mut Engine) -> Result<(), Fatal> {
         let state = self
             .staging
             .read_device_state(&self.guest)
@@ -205,8 +218,11 @@ impl Primary {
             encoder.device_state(self.staging.body(), state);
             encoder.outputs(self.hold.sealed().iter());
             encoder.commit();
-            let end = link.outgoing.bytes_written() + link.outgoing.pending_bytes() as u64;
+            let end = link.outgoing.bytes_encoded();
             if let Some(in_flight) = &mut self.in_flight {
+                engine
+                    .statistics
+                    .record_transaction(end - in_flight.begins_at);
                 in_flight.commit_ends_at = Some(end);
                 in_flight.encoded_at = Some(Instant::now());
             }

@@ -28,7 +28,7 @@ use self::baseline::Baseline;
 use self::commit::InFlight;
 use self::demotion::Demotion;
 use super::{Engine, Face, Fatal, Next, check_alive, wait};
-use crate::checkpoint::{Shadow, Staging};
+use crate::checkpoint::{Shadow, Staging, Stopwatch};
 use crate::control::messages::GuestState;
 use crate::control::{Event, Role, State};
 use crate::guest::pages::PageSet;
@@ -105,8 +105,9 @@ pub struct Primary {
     halt: Option<Halt>,
     /// The secondary has acknowledged the state in which the guest was stopped for good.
     last_acked: bool,
-    /// When we asked for the stop of the checkpoint whose end QEMU has not told yet, by the host's clock as QEMU's events.
-    paused_at: Option<SystemTime>,
+    /// When we asked for the stop of the checkpoint whose end QEMU has not told yet, by the host's clock as QEMU's events,
+    /// and what has been done since.
+    pause: Option<(SystemTime, Stopwatch)>,
     /// The guest's end has been told to the secondary.
     end_told: bool,
     demotion: Option<Demotion>,
@@ -143,7 +144,7 @@ impl Primary {
             throttles: 0,
             halt: None,
             last_acked: false,
-            paused_at: None,
+            pause: None,
             end_told: false,
             demotion: None,
             packet: vec![0; PACKET_MAX_BYTES].into_boxed_slice(),
@@ -307,13 +308,13 @@ impl Primary {
 
     /// The guest runs again: QEMU says since when, which is before we come to read it.
     fn note_pause(&mut self, engine: &mut Engine, resumed_at: Duration) {
-        let Some(paused_at) = self.paused_at.take() else {
+        let Some((paused_at, stopwatch)) = self.pause.take() else {
             return;
         };
         // A host whose clock is set back just now gives no measure.
         let pause = (SystemTime::UNIX_EPOCH + resumed_at).duration_since(paused_at);
         if let Ok(pause) = pause {
-            engine.statistics.record_pause(pause);
+            engine.statistics.record_pause(pause, stopwatch);
         }
     }
 

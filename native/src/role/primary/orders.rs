@@ -25,6 +25,11 @@ impl Primary {
                 OrderCommand::Promote { mode, generation } => {
                     self.unpark(engine, mode, generation, reply)?;
                 }
+                OrderCommand::RestartStatistics => {
+                    engine.statistics.restart();
+                    engine.show_statistics();
+                    reply.ok(OkBody::Empty);
+                }
                 OrderCommand::Stop => {
                     reply.ok(OkBody::Empty);
                     return Ok(Some(Next::Stopped));

@@ -433,7 +433,9 @@ impl Secondary {
                         .map(Obeyed::Leave);
                 }
             },
-            OrderCommand::Demote { .. } | OrderCommand::EnterSolo { .. } => order.reply.error(
+            OrderCommand::Demote { .. }
+            | OrderCommand::EnterSolo { .. }
+            | OrderCommand::RestartStatistics => order.reply.error(
                 ErrorCode::WrongRole,
                 format!(
                     "this needs a primary; this engine is secondary ({:?})",
