@@ -122,6 +122,7 @@ pub fn engine(spec_path: &Path) -> Result<(), EngineError> {
         })?;
     let dialer =
         Dialer::start(spec.peer.socket_address(), wake.clone()).map_err(EngineError::Setup)?;
+    let tuning = spec.tuning;
     let mut engine = Engine {
         spec,
         id,
@@ -133,6 +134,7 @@ pub fn engine(spec_path: &Path) -> Result<(), EngineError> {
         outlet: Outlet::new(tap),
         dialer,
         listener,
+        tuning,
         statistics: Statistics::new(),
         promotion: None,
     };
@@ -182,6 +184,7 @@ fn first_status(spec: &Spec, id: Uuid, accel: &Choice, qemu_pid: u32) -> Status 
         },
         accel_reason: accel.reason.clone(),
         tracker: Tracker::PagemapScan,
+        tuning: spec.tuning,
         qemu_pid: Some(qemu_pid),
         sync_progress: None,
         held_packets: 0,

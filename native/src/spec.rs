@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::checkpoint::{EpochBounds, Tuning, TuningError};
 use crate::limits;
 
 /// Why a specification was refused.
@@ -29,6 +30,9 @@ pub enum SpecError {
         #[source]
         source: serde_json::Error,
     },
+    /// A setting of the synchronization is out of bounds.
+    #[error("tuning.{0}")]
+    Tuning(#[from] TuningError),
     /// A value is out of bounds.
     #[error("{field} is {value}: {expected}")]
     Value {
@@ -63,6 +67,8 @@ pub struct Spec {
     pub preload: PathBuf,
     /// The guest.
     pub machine: Machine,
+    /// How the guest is kept in step; changeable later.
+    pub tuning: Tuning,
     /// Bounds that a user may change.
     pub limits: UserLimits,
 }
@@ -167,6 +173,8 @@ pub struct Interface {
 pub struct UserLimits {
     /// A checkpoint is made at least this often, outputs or not.
     pub max_epoch_age_ms: u32,
+    /// Bytes that the guest should not write in one epoch, by the rate of the epochs before.
+    pub max_epoch_bytes: u64,
     /// Bytes of outputs that may wait; beyond it the guest is paused.
     pub hold_bytes: usize,
     /// A peer that does not acknowledge for this long counts as lost.
@@ -180,6 +188,14 @@ impl Spec {
     /// If it has not been checked by [`Spec::read`].
     pub fn guest_address(&self) -> [u8; 6] {
         parse_mac(&self.machine.interfaces[0].mac).expect("checked when it was read")
+    }
+
+    /// What bounds an epoch, however it is tuned.
+    pub fn epoch_bounds(&self) -> EpochBounds {
+        EpochBounds {
+            age: Duration::from_millis(u64::from(self.limits.max_epoch_age_ms)),
+            pages: self.limits.max_epoch_bytes / limits::PAGE_BYTES as u64,
+        }
     }
 
     /// How long a primary that lives may be silent.
@@ -274,12 +290,20 @@ impl Spec {
                 );
             }
         }
+        self.tuning.check()?;
         let limits = &self.limits;
         if !(5..=10_000).contains(&limits.max_epoch_age_ms) {
             return refuse(
                 "limits.max_epoch_age_ms",
                 limits.max_epoch_age_ms.to_string(),
                 "5 to 10000 are possible",
+            );
+        }
+        if !((1 << 20)..=(1 << 30)).contains(&limits.max_epoch_bytes) {
+            return refuse(
+                "limits.max_epoch_bytes",
+                limits.max_epoch_bytes.to_string(),
+                "1048576 to 1073741824 are possible",
             );
         }
         if !(65_536..=(256 << 20)).contains(&limits.hold_bytes) {
@@ -353,6 +377,12 @@ mod tests {
             ("\"node\": \"n1\"", "\"nod\": \"n1\"", "unknown field `nod`"),
             ("10.77.2.1", "host.example", "invalid IP address"),
             ("4194304", "1", "limits.hold_bytes is 1"),
+            ("16777216", "1", "limits.max_epoch_bytes is 1"),
+            (
+                "\"interval_ms\": 20",
+                "\"interval_ms\": 0",
+                "tuning.interval_ms is 0",
+            ),
         ] {
             assert!(SAMPLE.contains(from), "{from}");
             let error = parse(&SAMPLE.replace(from, to)).expect_err(to);

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import * as v from 'valibot';
 import { AgentError } from '../common/error.js';
 import type { ResourcePaths } from '../common/paths.js';
+import { epochLimits, tuning } from '../common/tuning.js';
 import type { VmConfig } from './vm-config.js';
 
 const endpoint = { address: v.string(), port: v.number() };
@@ -32,11 +33,8 @@ export const engineSpec = v.strictObject({
     console_log: v.string(),
     interfaces: v.array(v.strictObject({ mac: v.string(), tap: v.string(), bridge: v.string() })),
   }),
-  limits: v.strictObject({
-    max_epoch_age_ms: v.number(),
-    hold_bytes: v.number(),
-    ack_timeout_ms: v.number(),
-  }),
+  tuning,
+  limits: epochLimits,
 });
 export type EngineSpec = v.InferOutput<typeof engineSpec>;
 
@@ -91,6 +89,7 @@ export function translate(
         bridge,
       })),
     },
-    limits: { max_epoch_age_ms: 100, hold_bytes: 4 * 1024 * 1024, ack_timeout_ms: 3000 },
+    tuning: config.tuning,
+    limits: config.limits,
   };
 }

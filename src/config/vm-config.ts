@@ -1,4 +1,6 @@
 import * as v from 'valibot';
+import { integer } from '../common/integer.js';
+import { epochLimits, tuning } from '../common/tuning.js';
 
 /** The description of a VM and its two hosts. Strict: a key that is misspelt must not be ignored in silence. */
 const text = (name: string) => v.string(`must be text (${name})`);
@@ -7,15 +9,6 @@ const absolutePath = v.pipe(
   v.maxLength(1024, 'must have at most 1024 characters'),
   v.regex(/^\//, 'must be an absolute path'),
 );
-const integer = (least: number, most: number) => {
-  const sentence = `must be a whole number from ${least} to ${most}`;
-  return v.pipe(
-    v.number(sentence),
-    v.integer(sentence),
-    v.minValue(least, sentence),
-    v.maxValue(most, sentence),
-  );
-};
 /** What ends up on QEMU's command line between commas. */
 const qemuWord = (example: string) =>
   v.pipe(
@@ -48,6 +41,23 @@ const syncAddress = v.strictObject({
   port: integer(1, 65535),
 });
 
+/** Sections in which everything may be left out. */
+const { sync_mode, commit, interval_ms, latency_budget_ms, paused_max_percent } = tuning.entries;
+const tuningSection = v.strictObject({
+  sync_mode: v.optional(sync_mode, 'adaptive'),
+  commit: v.optional(commit, 'pipelined'),
+  interval_ms: v.optional(interval_ms, 20),
+  latency_budget_ms: v.optional(latency_budget_ms, 5),
+  paused_max_percent: v.optional(paused_max_percent, 75),
+});
+const { max_epoch_age_ms, max_epoch_bytes, hold_bytes, ack_timeout_ms } = epochLimits.entries;
+const limitsSection = v.strictObject({
+  max_epoch_age_ms: v.optional(max_epoch_age_ms, 100),
+  max_epoch_bytes: v.optional(max_epoch_bytes, 16 << 20),
+  hold_bytes: v.optional(hold_bytes, 4 << 20),
+  ack_timeout_ms: v.optional(ack_timeout_ms, 3000),
+});
+
 export const vmConfig = v.strictObject({
   uuid: v.pipe(text('a UUID'), v.uuid('must be a UUID (uuidgen makes one), the same on both nodes')),
   memory_mib: integer(32, 1024 * 1024),
@@ -71,6 +81,8 @@ export const vmConfig = v.strictObject({
     v.array(networkInterface, 'must be a list of interfaces'),
     v.length(1, 'must hold exactly one interface'),
   ),
+  tuning: v.optional(tuningSection, {}),
+  limits: v.optional(limitsSection, {}),
   sync: v.pipe(
     v.record(
       v.pipe(

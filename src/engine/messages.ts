@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import { tuning } from '../common/tuning.js';
 
 /**
  * The control protocol, version 1, as the engine speaks it; golden samples in test/contract/control are read by both
@@ -24,6 +25,9 @@ const states = [
 export type EngineRole = (typeof roles)[number];
 export type EngineState = (typeof states)[number];
 
+const tuningChange = v.partial(tuning);
+export type TuningChange = v.InferOutput<typeof tuningChange>;
+
 export const engineStatus = v.object({
   engine_id: v.string(),
   engine_version: v.string(),
@@ -37,6 +41,7 @@ export const engineStatus = v.object({
   accel: v.string(),
   accel_reason: v.nullable(v.string()),
   tracker: v.nullable(v.string()),
+  tuning,
   qemu_pid: v.nullable(count),
   sync_progress: v.nullable(
     v.object({ percent: count, round: count, bytes: count, bytes_per_second: count }),
@@ -69,6 +74,7 @@ export type EngineStatus = v.InferOutput<typeof engineStatus>;
 export const statusReply = v.object({ status: engineStatus });
 export const promoteReply = v.object({ promoted: v.picklist(['cold', 'hot']) });
 export const demoteReply = v.object({ demoted: v.picklist(['handed-over', 'parked', 'discarded']) });
+export const configureReply = v.object({ configured: tuning });
 export const emptyReply = v.object({});
 export type DemoteOutcome = v.InferOutput<typeof demoteReply>['demoted'];
 
@@ -115,6 +121,7 @@ export const engineRequest = v.variant('command', [
   v.strictObject({ ...command('demote'), timeout_ms: count }),
   v.strictObject({ ...command('enter-solo'), generation }),
   v.strictObject(command('restart-statistics')),
+  v.strictObject({ ...command('configure'), tuning: tuningChange }),
   v.strictObject(command('stop')),
 ]);
 type Bare<Request> = Request extends unknown ? Omit<Request, 'v' | 'id'> : never;

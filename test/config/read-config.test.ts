@@ -41,6 +41,19 @@ test('what is left out gets its default', async () => {
     cpu: 'qemu64,svm=off,vmx=off',
     accel: 'auto',
     firmware: '/usr/share/seabios/bios-256k.bin',
+    tuning: {
+      sync_mode: 'adaptive',
+      commit: 'pipelined',
+      interval_ms: 20,
+      latency_budget_ms: 5,
+      paused_max_percent: 75,
+    },
+    limits: {
+      max_epoch_age_ms: 100,
+      max_epoch_bytes: 16_777_216,
+      hold_bytes: 4_194_304,
+      ack_timeout_ms: 3000,
+    },
   });
 });
 
@@ -99,6 +112,17 @@ describe('a wrong key is one sentence that names file, key and remedy', () => {
       { sync: { ...good.sync, n1: { ...good.sync.n1, tls: true } } },
       'unknown key "sync.n1.tls"',
     ],
+    [
+      'a mode that does not exist',
+      { tuning: { sync_mode: 'sometimes' } },
+      'key "tuning.sync_mode" must be event, interval or adaptive',
+    ],
+    [
+      'a budget beyond its bound',
+      { tuning: { latency_budget_ms: 1001 } },
+      'key "tuning.latency_budget_ms" must be a whole number from 0 to 1000',
+    ],
+    ['a limit that does not exist', { limits: { epochs: 1 } }, 'unknown key "limits.epochs"'],
   ];
   test.each(cases)('%s', async (_, change, sentence) => {
     const error = await errorOf(JSON.stringify({ ...good, ...change }));
@@ -139,6 +163,12 @@ test('a file that the config names and the host lacks is a missing requirement',
   );
   expect(error).toMatchObject({ code: 'missing-requirement' });
   expect((error as AgentError).message).toContain(`key "kernel" names ${join(folder, 'none')}`);
+});
+
+test('of a section that is given in part the rest has its defaults', async () => {
+  await writeFile(file, JSON.stringify({ ...good, tuning: { sync_mode: 'interval', interval_ms: 7 } }));
+  const { tuning } = await readVmConfig(file);
+  expect(tuning).toMatchObject({ sync_mode: 'interval', commit: 'pipelined', interval_ms: 7 });
 });
 
 test('a node that the config does not name is told which it names', async () => {

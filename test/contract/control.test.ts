@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import * as v from 'valibot';
 import { describe, expect, test } from 'vitest';
 import {
+  configureReply,
   demoteReply,
   emptyReply,
   engineErrorCodes,
@@ -14,7 +15,7 @@ import {
 
 /** Every answer to every command: the envelope, and in it what the command's own schema or the closed set of codes takes. */
 const body = v.union([
-  v.object({ ok: v.union([statusReply, promoteReply, demoteReply, emptyReply]) }),
+  v.object({ ok: v.union([statusReply, promoteReply, demoteReply, configureReply, emptyReply]) }),
   v.object({ error: v.object({ code: v.picklist(engineErrorCodes), message: v.string() }) }),
 ]);
 const engineReply = v.pipe(

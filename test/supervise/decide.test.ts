@@ -37,6 +37,13 @@ function status(view: Partial<EngineStatus>): EngineStatus {
     accel_reason: null,
     tracker: null,
     qemu_pid: null,
+    tuning: {
+      sync_mode: 'adaptive',
+      commit: 'pipelined',
+      interval_ms: 20,
+      latency_budget_ms: 5,
+      paused_max_percent: 75,
+    },
     sync_progress: null,
     held_packets: 0,
     held_bytes: 0,

@@ -1,9 +1,13 @@
-//! The capture of an epoch: what happens while the guest is paused, and the staging area that it is copied into.
+//! The capture of an epoch: when, what happens while the guest is paused, and the staging area that it is copied into.
 
+mod policy;
 mod shadow;
 mod staging;
 mod statistics;
+mod tuning;
 
+pub use policy::{EpochBounds, Policy};
 pub use shadow::Shadow;
 pub use staging::Staging;
 pub use statistics::{Part, Statistics, Stopwatch};
+pub use tuning::{Commit, SyncMode, Tuning, TuningChange, TuningError};

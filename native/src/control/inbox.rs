@@ -7,6 +7,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use rustix::event::{EventfdFlags, eventfd};
 
+use crate::checkpoint::{Tuning, TuningChange, TuningError};
+
 use super::messages::{
     DemoteOutcome, ErrorBody, ErrorCode, Event, OkBody, Outcome, PromoteMode, Reply,
 };
@@ -33,6 +35,11 @@ pub enum OrderCommand {
     },
     /// Begin the quantiles anew.
     RestartStatistics,
+    /// Synchronize differently.
+    Configure {
+        /// What changes.
+        tuning: TuningChange,
+    },
     /// End QEMU and the engine.
     Stop,
 }
@@ -76,6 +83,14 @@ impl ReplyHandle {
     /// The order was carried out and the guest does not run here any more.
     pub fn demoted(self, outcome: DemoteOutcome) {
         self.ok(OkBody::Demoted(outcome));
+    }
+
+    /// The settings now in force, or why they could not be changed.
+    pub fn configured(self, outcome: Result<Tuning, TuningError>) {
+        match outcome {
+            Ok(tuning) => self.ok(OkBody::Configured(tuning)),
+            Err(error) => self.error(ErrorCode::BadRequest, error.to_string()),
+        }
     }
 
     /// The order was not carried out.

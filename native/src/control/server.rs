@@ -197,6 +197,7 @@ impl<W: AsFd> Room<W> {
             Command::Demote { timeout_ms } => OrderCommand::Demote { timeout_ms },
             Command::EnterSolo { generation } => OrderCommand::EnterSolo { generation },
             Command::RestartStatistics {} => OrderCommand::RestartStatistics,
+            Command::Configure { tuning } => OrderCommand::Configure { tuning },
             Command::Stop {} => OrderCommand::Stop,
         };
         if client.pending_orders == MAX_PENDING_ORDERS {

@@ -19,8 +19,19 @@ use super::inbox::{EventSender, Order, OrderCommand};
 use super::limits::{MAX_CLIENTS, MAX_LINE, MAX_PENDING_ORDERS, MAX_QUEUED};
 use super::messages::*;
 use super::{Server, StatusBoard, server};
+use crate::checkpoint::{Commit, SyncMode, Tuning, TuningChange};
 
 const PATIENCE: Duration = Duration::from_secs(10);
+
+fn tuning() -> Tuning {
+    Tuning {
+        sync_mode: SyncMode::Adaptive,
+        commit: Commit::Pipelined,
+        interval_ms: 20,
+        latency_budget_ms: 5,
+        paused_max_percent: 75,
+    }
+}
 
 fn status() -> Status {
     Status {
@@ -40,6 +51,7 @@ fn status() -> Status {
         accel: Accel::Tcg,
         accel_reason: None,
         tracker: Tracker::PagemapScan,
+        tuning: tuning(),
         qemu_pid: None,
         sync_progress: None,
         held_packets: 0,
@@ -216,6 +228,15 @@ fn every_order_reaches_the_data_thread_and_errors_reach_the_caller() {
         (
             json!({"v":1,"id":8,"command":"restart-statistics"}),
             OrderCommand::RestartStatistics,
+        ),
+        (
+            json!({"v":1,"id":8,"command":"configure","tuning":{"sync_mode":"event"}}),
+            OrderCommand::Configure {
+                tuning: TuningChange {
+                    sync_mode: Some(SyncMode::Event),
+                    ..TuningChange::default()
+                },
+            },
         ),
         (json!({"v":1,"id":7,"command":"stop"}), OrderCommand::Stop),
     ] {

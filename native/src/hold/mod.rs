@@ -47,11 +47,6 @@ impl Hold {
         self.bytes() >= self.bound_bytes / 100 * HOLD_HIGH_WATER_PERCENT
     }
 
-    /// Whether the running epoch has outputs.
-    pub fn has_open(&self) -> bool {
-        !self.open.is_empty()
-    }
-
     /// Packets held.
     pub fn packets(&self) -> usize {
         self.open.len() + self.sealed.len()

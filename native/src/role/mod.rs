@@ -18,7 +18,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use uuid::Uuid;
 
-use crate::checkpoint::{Part, Statistics};
+use crate::checkpoint::{Part, Statistics, Tuning, TuningChange, TuningError};
 use crate::control::messages::GuestState;
 use crate::control::messages::{PauseParts, PromotionTimes, Quantiles};
 use crate::control::{Event, EventSender, Order, Role, State, StatusBoard};
@@ -85,6 +85,8 @@ pub struct Engine {
     pub dialer: Dialer,
     /// The peer's way to us.
     pub listener: Listener,
+    /// How a guest is kept in step here.
+    pub tuning: Tuning,
     /// Pauses and sizes.
     pub statistics: Statistics,
     /// The last promotion.
@@ -130,6 +132,18 @@ impl Engine {
                 epoch: face.epoch,
             });
         }
+    }
+
+    /// Synchronizes differently from now on.
+    ///
+    /// # Errors
+    /// If a setting would be out of its bounds; nothing has changed then.
+    pub fn configure(&mut self, change: &TuningChange) -> Result<Tuning, TuningError> {
+        let tuning = self.tuning.with(change)?;
+        tracing::info!(?tuning, "synchronization");
+        self.tuning = tuning;
+        self.board.update(|status| status.tuning = tuning);
+        Ok(tuning)
     }
 
     /// Publishes the quantiles; they cost more than the rest.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::super::limits::CONTROL_VERSION;
 use super::request::PromoteMode;
 use super::status::Status;
+use crate::checkpoint::Tuning;
 
 /// What became of the guest at a demotion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +53,8 @@ pub enum OkBody {
     Promoted(PromoteMode),
     /// The guest does not run here any more.
     Demoted(DemoteOutcome),
+    /// The settings now in force.
+    Configured(Tuning),
 }
 
 #[derive(Default, Serialize, Deserialize)]
@@ -63,6 +66,8 @@ struct OkFields {
     promoted: Option<PromoteMode>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     demoted: Option<DemoteOutcome>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    configured: Option<Tuning>,
 }
 
 impl From<OkBody> for OkFields {
@@ -82,6 +87,10 @@ impl From<OkBody> for OkFields {
                 demoted: Some(outcome),
                 ..empty
             },
+            OkBody::Configured(tuning) => Self {
+                configured: Some(tuning),
+                ..empty
+            },
         }
     }
 }
@@ -90,27 +99,18 @@ impl TryFrom<OkFields> for OkBody {
     type Error = &'static str;
 
     fn try_from(fields: OkFields) -> Result<Self, Self::Error> {
-        match fields {
-            OkFields {
-                status: None,
-                promoted: None,
-                demoted: None,
-            } => Ok(Self::Empty),
-            OkFields {
-                status: Some(status),
-                promoted: None,
-                demoted: None,
-            } => Ok(Self::Status(status)),
-            OkFields {
-                status: None,
-                promoted: Some(mode),
-                demoted: None,
-            } => Ok(Self::Promoted(mode)),
-            OkFields {
-                status: None,
-                promoted: None,
-                demoted: Some(outcome),
-            } => Ok(Self::Demoted(outcome)),
+        let OkFields {
+            status,
+            promoted,
+            demoted,
+            configured,
+        } = fields;
+        match (status, promoted, demoted, configured) {
+            (None, None, None, None) => Ok(Self::Empty),
+            (Some(status), None, None, None) => Ok(Self::Status(status)),
+            (None, Some(mode), None, None) => Ok(Self::Promoted(mode)),
+            (None, None, Some(outcome), None) => Ok(Self::Demoted(outcome)),
+            (None, None, None, Some(tuning)) => Ok(Self::Configured(tuning)),
             _ => Err("a reply says one thing only"),
         }
     }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::super::limits::CONTROL_VERSION;
+use crate::checkpoint::TuningChange;
 
 /// How to promote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +43,11 @@ pub enum Command {
     },
     /// Begin the quantiles of `status` anew.
     RestartStatistics {},
+    /// Synchronize differently from now on.
+    Configure {
+        /// What changes; the rest stays.
+        tuning: TuningChange,
+    },
     /// End QEMU and the engine.
     Stop {},
 }

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::checkpoint::Tuning;
+
 /// Whose guest runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -184,6 +186,8 @@ pub struct Status {
     pub accel_reason: Option<String>,
     /// How changed pages are found.
     pub tracker: Tracker,
+    /// How the guest is kept in step.
+    pub tuning: Tuning,
     /// QEMU's process id, if it runs.
     pub qemu_pid: Option<u32>,
     /// How far the baseline is, while there is one.

@@ -7,8 +7,8 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use super::{Engine, Fatal, Halt, Mode, Primary, ack_timeout, max_epoch_age};
-use crate::checkpoint::{Part, Stopwatch};
+use super::{Engine, Fatal, Halt, Mode, Primary, ack_timeout};
+use crate::checkpoint::{Commit, Part, Stopwatch};
 use crate::limits::{ACK_YIELD, STAGING_PAGES};
 use crate::link::LinkError;
 use crate::release::{Acked, Awaited, Solo};
@@ -63,15 +63,15 @@ impl Primary {
             && !self.end_told
     }
 
-    /// Whether one is due: an output asks for it, or the epoch is old, or somebody waits for the last one.
-    pub(super) fn wants_checkpoint(&self, engine: &Engine) -> bool {
+    /// Whether one is due, by the policy or because somebody waits for the last one.
+    pub(super) fn wants_checkpoint(&self) -> bool {
         if !self.is_ready_for_checkpoint() {
             return false;
         }
         if self.halt.is_some() || self.demotion.is_some() {
             return !self.last_acked;
         }
-        self.hold.has_open() || self.last_checkpoint.elapsed() >= max_epoch_age(engine)
+        Instant::now() >= self.policy.due()
     }
 
     /// The first checkpoint after a baseline: from its capture on outputs are held.
@@ -131,7 +131,8 @@ impl Primary {
             encoded_at: None,
             written_at: None,
         });
-        self.last_checkpoint = asked_at;
+        self.policy.captured(pages, asked_at);
+        self.standing.for_ack = engine.tuning.commit == Commit::Sync;
         engine.statistics.record_checkpoint(pages);
         if pages <= STAGING_PAGES {
             self.staging
@@ -158,11 +159,10 @@ impl Primary {
     }
 
     fn resume_after(&mut self, paused_at: SystemTime, stopwatch: Stopwatch) -> Result<(), Fatal> {
-        if self.halt.is_none() && !self.throttled {
+        if self.halt.is_none() && !self.standing.for_hold {
             self.pause = Some((paused_at, stopwatch));
-            self.guest.resume()?;
         }
-        Ok(())
+        self.run_on()
     }
 
     fn send_in_parts(&mut self, engine: &mut Engine, awaited: Awaited) -> Result<(), Sending> {
@@ -247,6 +247,7 @@ impl Primary {
             return Err(out_of_turn);
         };
         engine.outlet.release_epoch(&permit, &mut self.hold);
+        self.policy.released();
         self.epoch = permit.epoch();
         self.captured.clear();
         if let Some(in_flight) = self.in_flight.take() {
@@ -272,6 +273,7 @@ impl Primary {
         self.owed.union_with(&self.captured);
         self.captured.clear();
         self.hold.unseal();
+        self.policy.unsealed(Instant::now());
         let may_be_there = in_flight.may_be_there(bytes_written);
         if let Some(permit) = in_flight.fallback
             && !may_be_there

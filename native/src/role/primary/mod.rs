@@ -28,7 +28,7 @@ use self::baseline::Baseline;
 use self::commit::InFlight;
 use self::demotion::Demotion;
 use super::{Engine, Face, Fatal, Next, check_alive, wait};
-use crate::checkpoint::{Shadow, Staging, Stopwatch};
+use crate::checkpoint::{Policy, Shadow, Staging, Stopwatch};
 use crate::control::messages::GuestState;
 use crate::control::{Event, Role, State};
 use crate::guest::pages::PageSet;
@@ -75,6 +75,21 @@ enum Halt {
     Demoted,
 }
 
+/// Why the guest stands still for a while: it runs on when no reason is left.
+#[derive(Debug, Default)]
+struct Standing {
+    /// The hold is nearly full.
+    for_hold: bool,
+    /// Its last checkpoint is not acknowledged (`commit` is `sync`).
+    for_ack: bool,
+}
+
+impl Standing {
+    fn still(&self) -> bool {
+        self.for_hold || self.for_ack
+    }
+}
+
 /// A running guest.
 pub struct Primary {
     guest: Guest,
@@ -97,9 +112,9 @@ pub struct Primary {
     peer_outdated: Option<PeerOutdated>,
     baseline: Option<Baseline>,
     in_flight: Option<InFlight>,
-    last_checkpoint: Instant,
-    /// The guest is stopped because the hold is nearly full.
-    throttled: bool,
+    /// When the next checkpoint is due.
+    policy: Policy,
+    standing: Standing,
     throttles: u64,
     /// Why the guest is stopped for good, if it is.
     halt: Option<Halt>,
@@ -139,8 +154,8 @@ impl Primary {
             peer_outdated: None,
             baseline: None,
             in_flight: None,
-            last_checkpoint: Instant::now(),
-            throttled: false,
+            policy: Policy::new(engine.tuning, engine.spec.epoch_bounds(), Instant::now()),
+            standing: Standing::default(),
             throttles: 0,
             halt: None,
             last_acked: false,
@@ -202,13 +217,14 @@ impl Primary {
                     return Ok(next);
                 }
             }
+            self.end_sync_pause()?;
             self.throttle()?;
             self.advance_baseline(engine)?;
-            if self.wants_checkpoint(engine) {
+            if self.wants_checkpoint() {
                 // What has arrived by now should not wait for its copy until the guest runs again.
                 self.take_inputs(engine)?;
             }
-            if self.wants_checkpoint(engine) {
+            if self.wants_checkpoint() {
                 self.checkpoint(engine)?;
             }
             if self.is_ready_for_checkpoint() {
@@ -240,7 +256,7 @@ impl Primary {
             }
             std::thread::yield_now();
         }
-        let left = self.next_deadline(engine);
+        let left = self.next_deadline();
         self.poll(engine, left.saturating_duration_since(Instant::now()))
     }
 
@@ -267,7 +283,7 @@ impl Primary {
     }
 
     /// When something is due even if nothing happens.
-    fn next_deadline(&self, engine: &Engine) -> Instant {
+    fn next_deadline(&self) -> Instant {
         let now = Instant::now();
         let mut deadline = now + HEARTBEAT;
         if self.baseline.is_some()
@@ -279,7 +295,7 @@ impl Primary {
             return now;
         }
         if self.is_ready_for_checkpoint() {
-            deadline = deadline.min(self.last_checkpoint + max_epoch_age(engine));
+            deadline = deadline.min(self.policy.due());
         }
         if let Some(demotion) = &self.demotion {
             deadline = deadline.min(demotion.deadline);
@@ -360,7 +376,7 @@ impl Primary {
     /// Stops the guest while its outputs cannot go anywhere, and lets it run again when they can.
     fn throttle(&mut self) -> Result<(), Fatal> {
         let full = self.hold.is_above_high_water();
-        if full && !self.throttled {
+        if full && !self.standing.for_hold {
             // A guest that sends faster than checkpoints go is paused many times a second: said at 1, 2, 4, 8 …
             self.throttles += 1;
             if self.throttles.is_power_of_two() {
@@ -370,13 +386,30 @@ impl Primary {
                     "the hold is nearly full: the guest is paused until its outputs are acknowledged"
                 );
             }
-            self.throttled = true;
+            self.standing.for_hold = true;
+            self.policy.interrupted();
             self.guest.pause()?;
-        } else if !full && self.throttled {
-            self.throttled = false;
-            if self.halt.is_none() {
-                self.guest.resume()?;
-            }
+        } else if !full && self.standing.for_hold {
+            self.standing.for_hold = false;
+            self.run_on()?;
+        }
+        Ok(())
+    }
+
+    /// The checkpoint for whose end the guest stands still has come to it, well or not.
+    fn end_sync_pause(&mut self) -> Result<(), Fatal> {
+        if self.standing.for_ack && self.in_flight.is_none() {
+            self.standing.for_ack = false;
+            self.run_on()?;
+        }
+        Ok(())
+    }
+
+    /// Lets the guest run, unless there is a reason left for which it stands still.
+    fn run_on(&mut self) -> Result<(), Fatal> {
+        if self.halt.is_none() && !self.standing.still() {
+            self.guest.resume()?;
+            self.policy.resumed(Instant::now());
         }
         Ok(())
     }
@@ -401,7 +434,7 @@ impl Primary {
         let (role, state) = self.state();
         let guest = match &self.mode {
             Mode::Ended => GuestState::Ended,
-            _ if self.halt.is_some() || self.throttled => GuestState::Paused,
+            _ if self.halt.is_some() || self.standing.still() => GuestState::Paused,
             _ => GuestState::Running,
         };
         engine.show(Face {
@@ -421,10 +454,6 @@ impl Primary {
             status.held_bytes = self.hold.bytes() as u64;
         });
     }
-}
-
-fn max_epoch_age(engine: &Engine) -> Duration {
-    Duration::from_millis(u64::from(engine.spec.limits.max_epoch_age_ms))
 }
 
 fn ack_timeout(engine: &Engine) -> Duration {

@@ -30,6 +30,11 @@ impl Primary {
                     engine.show_statistics();
                     reply.ok(OkBody::Empty);
                 }
+                OrderCommand::Configure { tuning } => {
+                    let configured = engine.configure(&tuning);
+                    self.policy.retune(engine.tuning);
+                    reply.configured(configured);
+                }
                 OrderCommand::Stop => {
                     reply.ok(OkBody::Empty);
                     return Ok(Some(Next::Stopped));

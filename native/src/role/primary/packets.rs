@@ -1,5 +1,7 @@
 //! Packets between the guest and the world.
 
+use std::time::Instant;
+
 use super::{Engine, Fatal, Mode, Primary};
 use crate::limits::{MIRRORED_PACKET_MAX_BYTES, MIRRORING_BACKLOG_MAX_BYTES, PACKETS_PER_TURN};
 use crate::wire::ControlKind;
@@ -7,11 +9,13 @@ use crate::wire::ControlKind;
 impl Primary {
     /// Takes what the guest has sent: into the hold, or straight out if this engine runs the only copy.
     pub(super) fn take_outputs(&mut self, engine: &mut Engine) -> Result<(), Fatal> {
+        let before = self.hold.packets();
         for _ in 0..PACKETS_PER_TURN {
             if self.hold.is_full() || !self.take_output(engine)? {
                 break;
             }
         }
+        self.count_outputs(before);
         Ok(())
     }
 
@@ -19,8 +23,15 @@ impl Primary {
     ///
     /// The socket is bounded, so this ends; the hold was below its high water, so there is room.
     pub(super) fn drain_outputs(&mut self, engine: &mut Engine) -> Result<(), Fatal> {
+        let before = self.hold.packets();
         while self.take_output(engine)? {}
+        self.count_outputs(before);
         Ok(())
+    }
+
+    fn count_outputs(&mut self, before: usize) {
+        let joined = u32::try_from(self.hold.packets() - before).unwrap_or(u32::MAX);
+        self.policy.output(joined, Instant::now());
     }
 
     fn take_output(&mut self, engine: &mut Engine) -> Result<bool, Fatal> {

@@ -442,6 +442,9 @@ impl Secondary {
                     self.replica.state
                 ),
             ),
+            OrderCommand::Configure { tuning } => {
+                order.reply.configured(engine.configure(&tuning));
+            }
             OrderCommand::Stop => {
                 self.say_farewell();
                 order.reply.ok(crate::control::OkBody::Empty);

@@ -1,0 +1,83 @@
+//! How a guest is kept in step, changed while it runs.
+
+mod common;
+
+use common::client::Traffic;
+use common::engine::{Engine, protected_pair, proxied_spec, spec};
+use common::in_guest_lab;
+use common::proxy::Proxy;
+use serde_json::{Value, json};
+
+fn configure(engine: &Engine, tuning: &Value) -> Value {
+    let mut ok = engine
+        .order(json!({"command": "configure", "tuning": tuning}))
+        .expect("configure");
+    ok["configured"].take()
+}
+
+#[test]
+fn every_mode_carries_the_same_connection_one_after_the_other() {
+    in_guest_lab(|lab| {
+        let (first, second, mut traffic) = protected_pair(lab);
+        for sync_mode in ["event", "interval", "adaptive"] {
+            for commit in ["sync", "pipelined"] {
+                let wanted = json!({"sync_mode": sync_mode, "commit": commit, "interval_ms": 10});
+                let tuning = configure(&first, &wanted);
+                assert_eq!(
+                    (&tuning["sync_mode"], &tuning["commit"]),
+                    (&json!(sync_mode), &json!(commit))
+                );
+                assert_eq!(first.status()["tuning"], tuning);
+                traffic.flows(40);
+            }
+        }
+        let before = first.status()["tuning"].clone();
+        let refused = first
+            .order(json!({"command": "configure", "tuning": {"commit": "sync", "interval_ms": 0}}))
+            .expect_err("out of bounds");
+        assert_eq!(refused.code, "bad-request");
+        assert_eq!(first.status()["tuning"], before);
+
+        // A secondary keeps what it is told for the day on which it runs the guest.
+        let tuning = configure(&second, &json!({"sync_mode": "event", "commit": "sync"}));
+        first.kill();
+        second.wait_state("in-sync");
+        second.promote("hot", 2).expect("hot");
+        assert_eq!(second.status()["tuning"], tuning);
+        let _again = Engine::start(&spec(lab, 1));
+        second.wait_state("protected");
+        traffic.flows(40);
+        traffic.finish();
+    });
+}
+
+#[test]
+fn with_sync_commits_the_guest_stands_still_until_the_ack_and_goes_on_when_the_link_is_lost() {
+    in_guest_lab(|lab| {
+        let proxy = Proxy::before(2);
+        let second = Engine::start(&spec(lab, 2));
+        let mut slow_to_give_up = proxied_spec(lab, 1);
+        slow_to_give_up["limits"]["ack_timeout_ms"] = json!(20_000);
+        slow_to_give_up["tuning"]["commit"] = json!("sync");
+        let first = Engine::start(&slow_to_give_up);
+        first.promote("cold", 1).expect("cold");
+        first.wait_state("protected");
+        let mut traffic = Traffic::start();
+        traffic.flows(40);
+
+        proxy.withhold_acks();
+        first.wait_status("paused for its ack", |status| {
+            status["state"] == "protected" && status["guest"] == "paused"
+        });
+        // Cut off, it runs, and what it sends is held.
+        proxy.cut();
+        first.wait_status("frozen and running", |status| {
+            status["state"] == "frozen" && status["guest"] == "running"
+        });
+        proxy.heal();
+        first.wait_state("protected");
+        traffic.flows(40);
+        traffic.finish();
+        assert_eq!(second.status()["state"], "in-sync");
+    });
+}

@@ -1,0 +1,19 @@
+import * as v from 'valibot';
+import { integer } from './integer.js';
+
+/** How a running guest is kept in step; `native/src/checkpoint/tuning.rs` says what each setting means. */
+export const tuning = v.strictObject({
+  sync_mode: v.picklist(['event', 'interval', 'adaptive'], 'must be event, interval or adaptive'),
+  commit: v.picklist(['pipelined', 'sync'], 'must be pipelined or sync'),
+  interval_ms: integer(1, 10_000),
+  latency_budget_ms: integer(0, 1000),
+  paused_max_percent: integer(10, 100),
+});
+
+/** What bounds an epoch and what waits for it; `native/src/spec.rs` says what each bound means. */
+export const epochLimits = v.strictObject({
+  max_epoch_age_ms: integer(5, 10_000),
+  max_epoch_bytes: integer(1 << 20, 1 << 30),
+  hold_bytes: integer(65_536, 256 << 20),
+  ack_timeout_ms: integer(100, 60_000),
+});
