@@ -1,6 +1,6 @@
 #!/bin/bash
-# Brings node_modules, dist/ and the guest image up to date; what is up to date already costs a checksum.
-# usage: build.sh modules|build|guest
+# Brings node_modules, dist/ and the guest images up to date; what is up to date already costs a checksum.
+# usage: build.sh modules|build|guest|debian
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../.."
 
@@ -28,8 +28,9 @@ build)
 	when_changed dist/.built-from "$(node --version) $(key_of src native packaging/build package.json package-lock.json tsconfig.json)" npm run build
 	;;
 guest) bash test/guest/build.sh ;;
+debian) bash test/guest-debian/build.sh ;;
 *)
-	echo "usage: build.sh modules|build|guest" >&2
+	echo "usage: build.sh modules|build|guest|debian" >&2
 	exit 2
 	;;
 esac

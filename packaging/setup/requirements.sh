@@ -53,11 +53,11 @@ require_disk() { # FOLDER [MIB]
 	return 1
 }
 
-require_memory() { # [MIB]
-	local wanted_mib=${1:-1800} free_mib
+require_memory() { # MIB
+	local wanted_mib=$1 free_mib
 	free_mib=$(awk '/^MemAvailable:/ { print int($2 / 1024) }' /proc/meminfo)
 	((free_mib >= wanted_mib)) && return
-	echo "$free_mib MiB of memory are available, and two hosts with a guest of 256 MiB need $wanted_mib MiB: end other programs."
+	echo "$free_mib MiB of memory are available, and two hosts with a guest need $wanted_mib MiB: end other programs."
 	return 1
 }
 
@@ -76,7 +76,7 @@ require_cargo() { # [CARGO]
 }
 
 # Everything that the given command needs; every sentence, not only the first.
-requirements() { # FOLDER NEEDS-LAB
+requirements() { # FOLDER NEEDS-LAB MIB
 	local failed=0
 	if [ "$2" = yes ]; then
 		require_root || failed=1
@@ -87,7 +87,7 @@ requirements() { # FOLDER NEEDS-LAB
 			require_tun || failed=1
 			require_namespaces || failed=1
 			require_overlay || failed=1
-			require_memory || failed=1
+			require_memory "$3" || failed=1
 		fi
 	fi
 	require_disk "$1" || failed=1

@@ -12,8 +12,10 @@ cd "$here/../.."
 
 what=${1:-}
 case $what in
-demo | test) needs_lab=yes ;;
-test-fast) needs_lab=no ;;
+demo) needs_lab=yes memory_mib=1800 ;;
+# Two Debian guests of 1 GiB.
+test) needs_lab=yes memory_mib=3600 ;;
+test-fast) needs_lab=no memory_mib=0 ;;
 *)
 	echo "usage: run.sh demo|test|test-fast [ARGUMENT...]" >&2
 	exit 2
@@ -23,7 +25,7 @@ shift
 
 # rustup puts cargo there, and a shell that was open before does not know it.
 PATH=$PATH:${HOME:-/root}/.cargo/bin
-requirements "$PWD" "$needs_lab" >&2 || exit 1
+requirements "$PWD" "$needs_lab" "$memory_mib" >&2 || exit 1
 
 packages=(gcc libc6-dev binutils shellcheck)
 if [ "$needs_lab" = yes ]; then
@@ -32,8 +34,13 @@ if [ "$needs_lab" = yes ]; then
 		corosync pacemaker pacemaker-cli-utils pacemaker-resource-agents pcs resource-agents libxml2-utils
 	)
 fi
+[ "$what" != test ] || packages+=(debootstrap)
 mkdir -p cache/logs
-progress_steps=$([ "$needs_lab" = yes ] && echo 4 || echo 3)
+case $what in
+demo) progress_steps=4 ;;
+test) progress_steps=5 ;;
+*) progress_steps=3 ;;
+esac
 if [ "$needs_lab" = yes ] || [ "$EUID" = 0 ]; then
 	step "Debian packages" cache/logs/packages.log bash "$here/packages.sh" "${packages[@]}"
 else
@@ -42,6 +49,7 @@ fi
 step "npm packages" cache/logs/npm.log bash "$here/build.sh" modules
 step "engine and agent" cache/logs/build.log bash "$here/build.sh" build
 [ "$needs_lab" = no ] || step "guest image" cache/logs/guest.log bash "$here/build.sh" guest
+[ "$what" != test ] || step "Debian guest" cache/logs/debian.log bash "$here/build.sh" debian
 
 case $what in
 demo) exec node "$here/demo.mjs" "$@" ;;

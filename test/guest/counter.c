@@ -6,8 +6,13 @@
  * a checkpoint's cost is to Kemari's own.
  *
  * port 7     echo, byte for byte
+ * port 9     takes bytes and drops them
+ * port 19    sends bytes for as long as they are taken
  * port 7000  lines:  "N"          -> "N C", C the next value of the counter, one counter for all connections
  *                    "dirty R"    -> "dirty R", from now on R pages are dirtied each second
+ *                    "pages N"    -> "pages N", N pages have been written
+ *                    "burn 1" | "burn 0"  -> "burn R", one process begins or ends to compute; R rounds so far
+ *                    "fill M"     -> "fill M", M MiB more are full of random bytes; "fill -1" if there are none
  *                    "reboot" | "poweroff"  -> reboot(2); no answer
  *
  * usage: counter [dirty-pages-per-second]
@@ -24,21 +29,21 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/reboot.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "load.h"
 
 enum {
 	PORT_ECHO = 7,
+	PORT_DISCARD = 9,
+	PORT_SOURCE = 19,
 	PORT_COUNTER = 7000,
-	CONNECTIONS_MAX = 64,
-	LISTENERS = 2,
+	CONNECTIONS_MAX = 96,
+	LISTENERS = 4,
 	BUFFER_BYTES = 16384,
 	LINE_BYTES_MAX = 64,
-	PAGE_BYTES = 4096,
-	DIRTY_PAGES = 8192, /* 32 MiB written round and round */
 	DIRTY_TICK_MS = 10,
 };
 
@@ -52,20 +57,11 @@ struct connection {
 static struct connection connections[CONNECTIONS_MAX];
 static struct pollfd polled[LISTENERS + CONNECTIONS_MAX];
 static unsigned long counter;
-static long dirty_rate;
-static unsigned char *dirty_area;
 
 static void die(const char *what)
 {
 	perror(what);
 	exit(1);
-}
-
-static long now_ms(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000L + now.tv_nsec / 1000000L;
 }
 
 static int listener(int port)
@@ -79,31 +75,6 @@ static int listener(int port)
 	if (bind(descriptor, (struct sockaddr *)&address, sizeof address) || listen(descriptor, CONNECTIONS_MAX))
 		die("listen");
 	return descriptor;
-}
-
-static void dirty_set(long pages_per_second)
-{
-	if (pages_per_second > 0 && !dirty_area) {
-		dirty_area = mmap(NULL, (size_t)DIRTY_PAGES * PAGE_BYTES, PROT_READ | PROT_WRITE,
-				  MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-		if (dirty_area == MAP_FAILED)
-			die("mmap");
-	}
-	dirty_rate = pages_per_second > 0 ? pages_per_second : 0;
-}
-
-/* Writes the pages that are due since the last call; a debt of more than a second is forgiven. */
-static void dirty_some(void)
-{
-	static long last_ms;
-	static unsigned long written;
-	long now = now_ms(), elapsed_ms = now - last_ms;
-
-	if (elapsed_ms > 1000)
-		elapsed_ms = 1000;
-	last_ms = now;
-	for (long due = dirty_rate * elapsed_ms / 1000; due > 0; due--, written++)
-		*(unsigned long *)(dirty_area + written % DIRTY_PAGES * PAGE_BYTES) = written;
 }
 
 /*
@@ -133,8 +104,16 @@ static void line_answer(struct connection *c, const char *line)
 		leave(RB_POWER_OFF);
 	else if (!strncmp(line, "dirty ", 6)) {
 		dirty_set(atol(line + 6));
-		c->out_bytes += (size_t)snprintf(room, room_bytes, "dirty %ld\n", dirty_rate);
-	} else
+		c->out_bytes += (size_t)snprintf(room, room_bytes, "dirty %ld\n", dirty_rate());
+	} else if (!strncmp(line, "pages ", 6)) {
+		dirty_now(atol(line + 6));
+		c->out_bytes += (size_t)snprintf(room, room_bytes, "%s\n", line);
+	} else if (!strncmp(line, "burn ", 5))
+		c->out_bytes += (size_t)snprintf(room, room_bytes, "burn %lu\n", burn(atoi(line + 5)));
+	else if (!strncmp(line, "fill ", 5))
+		c->out_bytes += (size_t)snprintf(room, room_bytes, "fill %ld\n",
+						 fill(atol(line + 5)) ? -1L : atol(line + 5));
+	else
 		c->out_bytes += (size_t)snprintf(room, room_bytes, "%s %lu\n", line, ++counter);
 }
 
@@ -175,10 +154,21 @@ static void echo_answer(struct connection *c)
 
 static int answer(struct connection *c)
 {
-	if (c->port == PORT_COUNTER)
+	switch (c->port) {
+	case PORT_COUNTER:
 		return lines_answer(c);
-	echo_answer(c);
-	return 0;
+	case PORT_DISCARD:
+		c->in_bytes = 0;
+		return 0;
+	case PORT_SOURCE:
+		/* the same bytes again and again: what is in them costs nothing */
+		c->in_bytes = 0;
+		c->out_bytes = sizeof c->out;
+		return 0;
+	default:
+		echo_answer(c);
+		return 0;
+	}
 }
 
 /* One turn of a connection: read, answer, write. -1 when it is over. */
@@ -230,7 +220,7 @@ static void accept_one(int listening, int port)
 
 int main(int argc, char **argv)
 {
-	const int ports[LISTENERS] = { PORT_ECHO, PORT_COUNTER };
+	const int ports[LISTENERS] = { PORT_ECHO, PORT_DISCARD, PORT_SOURCE, PORT_COUNTER };
 
 	signal(SIGPIPE, SIG_IGN);
 	for (int i = 0; i < CONNECTIONS_MAX; i++)
@@ -246,12 +236,13 @@ int main(int argc, char **argv)
 			/* poll ignores negative descriptors */
 			polled[LISTENERS + i] = (struct pollfd){
 				.fd = c->descriptor,
-				.events = (short)((c->in_bytes < sizeof c->in ? POLLIN : 0) | (c->out_bytes ? POLLOUT : 0)),
+				.events = (short)((c->in_bytes < sizeof c->in ? POLLIN : 0) |
+						  (c->out_bytes || c->port == PORT_SOURCE ? POLLOUT : 0)),
 			};
 		}
-		if (poll(polled, LISTENERS + CONNECTIONS_MAX, dirty_rate ? DIRTY_TICK_MS : -1) < 0 && errno != EINTR)
+		if (poll(polled, LISTENERS + CONNECTIONS_MAX, dirty_rate() ? DIRTY_TICK_MS : -1) < 0 && errno != EINTR)
 			die("poll");
-		if (dirty_rate)
+		if (dirty_rate())
 			dirty_some();
 		for (int i = 0; i < LISTENERS; i++)
 			if (polled[i].revents)

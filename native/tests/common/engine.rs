@@ -13,12 +13,22 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use super::client::Traffic;
-use super::{Lab, eventually, guest_image, preload};
+use super::{Lab, debian_image, eventually, guest_image, preload};
 
 /// The specification of node 1 or 2, with this machine's paths.
 pub fn spec(lab: &Lab, node: u8) -> Value {
-    let mut spec = bare_spec(lab, node);
-    let image = guest_image();
+    booting(bare_spec(lab, node), &guest_image())
+}
+
+/// As [`spec`], for the Debian guest.
+pub fn debian_spec(lab: &Lab, node: u8) -> Value {
+    let mut spec = booting(bare_spec(lab, node), &debian_image());
+    spec["machine"]["memory_mib"] = json!(1024);
+    spec["machine"]["vcpus"] = json!(2);
+    spec
+}
+
+fn booting(mut spec: Value, image: &Path) -> Value {
     spec["machine"]["kernel"] = json!(image.join("vmlinuz"));
     spec["machine"]["initrd"] = json!(image.join("initrd.gz"));
     spec

@@ -133,17 +133,30 @@ pub fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T 
     }
 }
 
-/// The folder of the guest image.
+/// The folder of the test guest's image.
 pub fn guest_image() -> PathBuf {
-    let folder = std::env::var_os("KEMARI_TEST_GUEST").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../cache/guest"),
+    image("KEMARI_TEST_GUEST", "guest")
+}
+
+/// The folder of the Debian guest's image.
+pub fn debian_image() -> PathBuf {
+    image("KEMARI_TEST_GUEST_DEBIAN", "guest-debian")
+}
+
+fn image(variable: &str, name: &str) -> PathBuf {
+    let folder = std::env::var_os(variable).map_or_else(
+        || {
+            Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("../cache")
+                .join(name)
+        },
         PathBuf::from,
     );
     for file in ["vmlinuz", "initrd.gz"] {
         assert!(
             folder.join(file).is_file(),
-            "the test guest is missing ({}): build it with `bash test/guest/build.sh`, or set KEMARI_TEST_GUEST to \
-             the folder that holds vmlinuz and initrd.gz",
+            "a guest is missing ({}): build it with `bash test/{name}/build.sh`, or set {variable} to the folder that \
+             holds vmlinuz and initrd.gz",
             folder.join(file).display()
         );
     }
