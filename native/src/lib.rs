@@ -4,9 +4,11 @@
 //! (on the other host) `role/secondary`, `release`. `role` is the thread that moves everything along it.
 
 pub mod checkpoint;
+pub mod clock;
 pub mod control;
 pub mod guest;
 pub mod hold;
+pub mod host;
 pub mod limits;
 pub mod link;
 pub mod qmp;

@@ -2,12 +2,41 @@
 
 use std::time::Duration;
 
+use crate::wire::limits::STAGING_RETAINED_BYTES;
+
 /// Guest page size that the tracker, the wire and the replica use.
 pub const PAGE_BYTES: usize = 4096;
 /// Largest guest that is accepted (MiB).
 pub const MEMORY_MAX_MIB: u32 = 1 << 20;
 /// Pages that one capture can stage while the guest is paused; a larger one is sent while the guest waits.
 pub const STAGING_PAGES: usize = 4096;
+/// Memory that the data path takes at its start, so that nothing is allocated later. Only a simulator, which begins
+/// thousands of lives a second, takes less than [`Sizes::FULL`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sizes {
+    /// Pages that one capture can stage while the guest is paused; a larger one is sent while the guest waits.
+    pub staging_pages: usize,
+    /// Largest device state.
+    pub device_state_bytes: usize,
+    /// Pages whose contents on the secondary a primary keeps; a power of two.
+    pub shadow_pages: usize,
+    /// Pages of the baseline that are sent between two looks at the guest's packets.
+    pub baseline_chunk_pages: usize,
+    /// Staging memory of a secondary that is in place before the first transaction.
+    pub assembly_bytes: usize,
+}
+
+impl Sizes {
+    /// What an engine takes.
+    pub const FULL: Self = Self {
+        staging_pages: STAGING_PAGES,
+        device_state_bytes: DEVICE_STATE_MAX_BYTES,
+        shadow_pages: SHADOW_PAGES,
+        baseline_chunk_pages: BASELINE_CHUNK_PAGES,
+        assembly_bytes: STAGING_RETAINED_BYTES,
+    };
+}
+
 /// Pages whose contents on the secondary a primary keeps, to send changes only.
 pub const SHADOW_PAGES: usize = 2048;
 /// Largest device state of a guest.

@@ -6,10 +6,13 @@ use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
 use crate::checkpoint::Statistics;
+use crate::clock::HostClock;
 use crate::control::messages::{Accel as ShownAccel, GuestState, Peer, Tracker};
 use crate::control::{self, Event, Role, State, Status, StatusBoard};
 use crate::guest::accel::{self, Accel, Choice};
 use crate::guest::{Guest, GuestError, Start};
+use crate::host::Host;
+use crate::limits::Sizes;
 use crate::link::{Dialer, ListenError, Listener};
 use crate::release::Outlet;
 use crate::report;
@@ -126,11 +129,12 @@ pub fn engine(spec_path: &Path) -> Result<(), EngineError> {
     let mut engine = Engine {
         spec,
         id,
-        accel,
+        ports: Host { accel, wake },
+        clock: HostClock,
+        sizes: Sizes::FULL,
         board,
         events,
         orders,
-        wake,
         outlet: Outlet::new(tap),
         dialer,
         listener,
@@ -152,11 +156,11 @@ pub fn engine(spec_path: &Path) -> Result<(), EngineError> {
 }
 
 /// From role to role.
-fn live(engine: &mut Engine, guest: Guest) -> Result<(), Fatal> {
-    let mut next = Secondary::new(engine, guest)?.run(engine, None)?;
+fn live(engine: &mut Engine<Host>, guest: Guest) -> Result<(), Fatal> {
+    let mut next = Secondary::new(engine, guest)?.run(engine)?;
     loop {
         next = match next {
-            Next::Secondary(caller) => Secondary::start(engine)?.run(engine, caller)?,
+            Next::Secondary(caller) => Secondary::start(engine, caller)?.run(engine)?,
             Next::Primary(primary) => primary.run(engine)?,
             Next::Stopped => return Ok(()),
         }

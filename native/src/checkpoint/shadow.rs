@@ -6,14 +6,12 @@
 
 use std::io;
 
-use crate::limits::{PAGE_BYTES, SHADOW_PAGES};
+use crate::limits::{PAGE_BYTES, Sizes};
 use crate::sys::memory::PrefaultedBuffer;
 use crate::wire::{Base, CapturedRun, page_hash};
 
 /// Places that a page can be in.
 const WAYS: usize = 4;
-/// Pages of one epoch beyond which none is taken in: they would push each other out.
-const NOTED_PER_EPOCH_MAX: usize = SHADOW_PAGES / 2;
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Entry {
@@ -36,10 +34,11 @@ impl Shadow {
     ///
     /// # Errors
     /// If that is not to be had.
-    pub fn new() -> io::Result<Self> {
+    pub fn new(sizes: Sizes) -> io::Result<Self> {
+        let pages = sizes.shadow_pages;
         Ok(Self {
-            contents: PrefaultedBuffer::new(SHADOW_PAGES * PAGE_BYTES)?,
-            entries: vec![Entry::default(); SHADOW_PAGES].into_boxed_slice(),
+            contents: PrefaultedBuffer::new(pages * PAGE_BYTES)?,
+            entries: vec![Entry::default(); pages].into_boxed_slice(),
             now: 0,
         })
     }
@@ -63,11 +62,13 @@ impl Shadow {
     pub fn note(&mut self, body: &[u8], runs: &[CapturedRun]) {
         self.now += 1;
         let total: usize = runs.iter().map(|run| run.pages as usize).sum();
+        // Pages of an epoch that is larger would push each other out.
+        let is_small = total <= self.entries.len() / 2;
         for run in runs {
             let (pages, _) = body[run.body_offset..][..run.pages as usize * PAGE_BYTES]
                 .as_chunks::<PAGE_BYTES>();
             for (page, bytes) in (run.first_page..).zip(pages) {
-                if total <= NOTED_PER_EPOCH_MAX {
+                if is_small {
                     self.put(page, bytes);
                 } else if let Some(place) = self.find(page) {
                     self.entries[place] = Entry::default();
@@ -87,21 +88,22 @@ impl Shadow {
     }
 
     fn find(&self, page: u64) -> Option<usize> {
-        places(page).find(|&place| self.entries[place].page == Some(page))
+        self.places(page)
+            .find(|&place| self.entries[place].page == Some(page))
     }
 
     fn oldest(&self, page: u64) -> usize {
-        places(page)
+        self.places(page)
             .min_by_key(|&place| self.entries[place].noted_at)
             .expect("a page has places")
     }
-}
 
-/// Neighbours, which are often written together, do not compete.
-fn places(page: u64) -> std::ops::Range<usize> {
-    let sets = (SHADOW_PAGES / WAYS) as u64;
-    let first = usize::try_from(page % sets).expect("small") * WAYS;
-    first..first + WAYS
+    /// Neighbours, which are often written together, do not compete.
+    fn places(&self, page: u64) -> std::ops::Range<usize> {
+        let sets = (self.entries.len() / WAYS) as u64;
+        let first = usize::try_from(page % sets).expect("small") * WAYS;
+        first..first + WAYS
+    }
 }
 
 #[cfg(test)]
@@ -130,7 +132,7 @@ mod tests {
         /// A base is what was noted last, or there is none.
         #[test]
         fn a_base_is_never_older_than_the_last_note(epochs in vec(vec((0..6000u64, any::<u8>()), 1..40), 1..40)) {
-            let (mut shadow, mut model) = (Shadow::new().expect("memory"), BTreeMap::new());
+            let (mut shadow, mut model) = (Shadow::new(Sizes::FULL).expect("memory"), BTreeMap::new());
             for epoch in epochs {
                 let epoch: BTreeMap<u64, u8> = epoch.into_iter().collect();
                 let pages: Vec<_> = epoch.into_iter().collect();
@@ -148,7 +150,7 @@ mod tests {
 
     #[test]
     fn what_is_written_in_every_epoch_stays_whatever_else_is_written() {
-        let mut shadow = Shadow::new().expect("memory");
+        let mut shadow = Shadow::new(Sizes::FULL).expect("memory");
         for epoch in 0..100u8 {
             let other = 10_000 + u64::from(epoch) * 200;
             let mut pages = vec![(5, epoch), (6, epoch)];
@@ -162,9 +164,11 @@ mod tests {
 
     #[test]
     fn an_epoch_too_large_to_note_makes_what_is_noted_of_its_pages_worthless() {
-        let mut shadow = Shadow::new().expect("memory");
+        let mut shadow = Shadow::new(Sizes::FULL).expect("memory");
         note(&mut shadow, &[(5, 1), (60_000, 1)]);
-        let large: Vec<_> = (0..SHADOW_PAGES as u64).map(|page| (page, 2)).collect();
+        let large: Vec<_> = (0..Sizes::FULL.shadow_pages as u64)
+            .map(|page| (page, 2))
+            .collect();
         note(&mut shadow, &large);
         assert!(shadow.base(5).is_none());
         assert!(shadow.base(60_000).is_some());

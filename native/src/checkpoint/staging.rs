@@ -4,16 +4,17 @@
 use std::io;
 use std::ops::Range;
 
-use crate::guest::Guest;
 use crate::guest::pages::PageSet;
-use crate::limits::{DEVICE_STATE_MAX_BYTES, PAGE_BYTES, STAGING_PAGES};
-use crate::sys::memory::{PrefaultedBuffer, SharedMapping};
+use crate::guest::{Ram, Vm};
+use crate::limits::{PAGE_BYTES, Sizes};
+use crate::sys::memory::PrefaultedBuffer;
 use crate::wire::CapturedRun;
 
 /// The staging area; frames on the wire refer to it, so it must not change while any of them is unsent.
 #[derive(Debug)]
 pub struct Staging {
     buffer: PrefaultedBuffer,
+    pages: usize,
     runs: Vec<CapturedRun>,
 }
 
@@ -22,26 +23,33 @@ impl Staging {
     ///
     /// # Errors
     /// If the memory is not to be had.
-    pub fn new() -> io::Result<Self> {
+    pub fn new(sizes: Sizes) -> io::Result<Self> {
+        let pages = sizes.staging_pages;
         Ok(Self {
-            buffer: PrefaultedBuffer::new(STAGING_PAGES * PAGE_BYTES + DEVICE_STATE_MAX_BYTES)?,
-            runs: Vec::with_capacity(STAGING_PAGES),
+            buffer: PrefaultedBuffer::new(pages * PAGE_BYTES + sizes.device_state_bytes)?,
+            pages,
+            runs: Vec::with_capacity(pages),
         })
+    }
+
+    /// Pages that it can hold.
+    pub fn pages(&self) -> usize {
+        self.pages
     }
 
     /// Copies pages of `pages` from number `from` on, at most `most` of them, to the start of the area; returns the page
     /// after the last one copied, or `None` if there was none to copy.
     ///
     /// # Panics
-    /// If `most` is beyond [`STAGING_PAGES`].
+    /// If `most` is beyond [`Staging::pages`].
     pub fn copy(
         &mut self,
-        ram: &SharedMapping,
+        ram: &impl Ram,
         pages: &PageSet,
         from: usize,
         most: usize,
     ) -> Option<usize> {
-        debug_assert!(most <= STAGING_PAGES);
+        debug_assert!(most <= self.pages);
         self.runs.clear();
         let (mut next, mut copied, mut last) = (from, 0, None);
         while copied < most {
@@ -56,7 +64,7 @@ impl Staging {
             );
             self.runs.push(CapturedRun {
                 first_page: run.start as u64,
-                pages: u32::try_from(run.len()).expect("bounded by STAGING_PAGES"),
+                pages: u32::try_from(run.len()).expect("bounded by the staging area"),
                 body_offset: offset,
             });
             copied += run.len();
@@ -74,10 +82,10 @@ impl Staging {
     /// Reads the device state that QEMU has saved; returns where it lies in the body.
     ///
     /// # Errors
-    /// `FileTooLarge` if it is beyond [`DEVICE_STATE_MAX_BYTES`].
-    pub fn read_device_state(&mut self, guest: &Guest) -> io::Result<Range<usize>> {
-        let start = STAGING_PAGES * PAGE_BYTES;
-        let length = guest.state_file.read(&mut self.buffer[start..])?;
+    /// `FileTooLarge` if it is beyond [`Sizes::device_state_bytes`].
+    pub fn read_device_state(&mut self, guest: &impl Vm) -> io::Result<Range<usize>> {
+        let start = self.pages * PAGE_BYTES;
+        let length = guest.read_device_state(&mut self.buffer[start..])?;
         Ok(start..start + length)
     }
 
@@ -90,7 +98,7 @@ impl Staging {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sys::memory::MemoryFile;
+    use crate::sys::memory::{MemoryFile, SharedMapping};
 
     #[test]
     fn a_set_larger_than_the_area_is_copied_in_parts() {
@@ -102,7 +110,7 @@ mod tests {
         let mut pages = PageSet::new(64);
         pages.insert(3..20);
         pages.insert(60..64);
-        let mut staging = Staging::new().expect("staging");
+        let mut staging = Staging::new(Sizes::FULL).expect("staging");
         let (mut from, mut seen) = (0, Vec::new());
         while let Some(next) = staging.copy(&ram, &pages, from, 5) {
             for run in staging.runs() {

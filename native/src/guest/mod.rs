@@ -8,5 +8,7 @@ pub mod monitor;
 pub mod pages;
 pub mod process;
 pub mod state_file;
+pub mod vm;
 
 pub use process::{Guest, GuestError, Start};
+pub use vm::{Ram, Vm};

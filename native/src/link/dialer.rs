@@ -7,11 +7,13 @@ use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread;
 use std::time::Instant;
 
-use super::{Link, LinkError, greeting};
+use super::transport::established;
+use super::{Link, LinkError, Transport, greeting};
 use crate::limits::{HANDSHAKE_TIMEOUT, REDIAL_PAUSE};
 use crate::wake::Wake;
 use crate::wire::{
-    ControlKind, Direction, FrameKind, FrameReader, Hello, HelloError, Outgoing, Refuse, Welcome,
+    ControlKind, Direction, Frame, FrameKind, FrameReader, Hello, HelloError, Outgoing, Refuse,
+    Welcome,
 };
 
 /// Why the peer could not be reached.
@@ -54,11 +56,26 @@ pub enum DialError {
     },
 }
 
+/// What an attempt to reach the peer led to.
+pub type Dialed<T> = Result<(Link<T>, Welcome), DialError>;
+
+/// The primary's way to its peer.
+pub trait Dial<T: Transport> {
+    /// Whether an attempt is under way.
+    fn is_busy(&self) -> bool;
+
+    /// Begins one attempt with this greeting.
+    fn dial(&mut self, hello: Hello);
+
+    /// The result of the attempt, once.
+    fn result(&mut self) -> Option<Dialed<T>>;
+}
+
 /// A thread that dials when asked.
 #[derive(Debug)]
 pub struct Dialer {
     requests: Sender<Hello>,
-    results: Receiver<Result<(Link, Welcome), DialError>>,
+    results: Receiver<Dialed<TcpStream>>,
     busy: bool,
 }
 
@@ -90,19 +107,18 @@ impl Dialer {
             busy: false,
         })
     }
+}
 
-    /// Whether an attempt is under way.
-    pub fn is_busy(&self) -> bool {
+impl Dial<TcpStream> for Dialer {
+    fn is_busy(&self) -> bool {
         self.busy
     }
 
-    /// Begins one attempt with this greeting.
-    pub fn dial(&mut self, hello: Hello) {
+    fn dial(&mut self, hello: Hello) {
         self.busy = self.requests.send(hello).is_ok();
     }
 
-    /// The result of the attempt, once.
-    pub fn result(&mut self) -> Option<Result<(Link, Welcome), DialError>> {
+    fn result(&mut self) -> Option<Dialed<TcpStream>> {
         match self.results.try_recv() {
             Ok(result) => {
                 self.busy = false;
@@ -113,45 +129,59 @@ impl Dialer {
     }
 }
 
-fn dial(address: SocketAddr, hello: &Hello) -> Result<(Link, Welcome), DialError> {
+fn dial(address: SocketAddr, hello: &Hello) -> Dialed<TcpStream> {
     let mut socket = TcpStream::connect_timeout(&address, HANDSHAKE_TIMEOUT)
         .map_err(|source| DialError::Connect { address, source })?;
     let failed = |source: LinkError| DialError::Greeting { address, source };
     // An epoch is one burst and its ack: waiting to fill a segment would add the peer's delayed-ack timer to each.
     socket.set_nodelay(true).map_err(|e| failed(e.into()))?;
     let deadline = Instant::now() + HANDSHAKE_TIMEOUT;
-    let (mut reader, mut outgoing, mut direction) =
-        (FrameReader::new(), Outgoing::new(), Direction::new());
-    let payload = hello
-        .to_payload()
-        .map_err(|source| DialError::Answer { address, source })?;
+    let mut reader = FrameReader::new();
+    let (mut outgoing, direction) =
+        greet(hello).map_err(|source| DialError::Answer { address, source })?;
+    greeting::send(&mut socket, &mut outgoing, deadline).map_err(failed)?;
+    let answer =
+        greeting::receive(&mut socket, &mut reader, deadline, understand).map_err(failed)?;
+    match answer.map_err(|source| DialError::Answer { address, source })? {
+        Answer::Welcome(welcome) => {
+            let socket = established(socket).map_err(|e| failed(e.into()))?;
+            let link = Link::new(socket, reader, outgoing, direction, Instant::now());
+            Ok((link, welcome))
+        }
+        Answer::Refuse(refuse) => Err(DialError::Refused { address, refuse }),
+        Answer::Other => Err(failed(io::Error::from(io::ErrorKind::InvalidData).into())),
+    }
+}
+
+/// The first words of a connection, ready to be sent.
+pub(crate) fn greet(hello: &Hello) -> Result<(Outgoing, Direction), HelloError> {
+    let payload = hello.to_payload()?;
+    let (mut outgoing, mut direction) = (Outgoing::new(), Direction::new());
     direction.encoder(&mut outgoing).control(
         ControlKind::Hello,
         hello.generation,
         hello.acked_epoch,
         &payload,
     );
-    greeting::send(&mut socket, &mut outgoing, deadline).map_err(failed)?;
-    let answer = greeting::receive(&mut socket, &mut reader, deadline, |frame| {
-        match frame.header.kind {
-            FrameKind::Welcome => Ok(Welcome::from_payload(frame.payload)),
-            FrameKind::Refuse => Err(Some(Refuse::from_payload(frame.payload))),
-            _ => Err(None),
-        }
+    Ok((outgoing, direction))
+}
+
+/// What a secondary says to a greeting.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// Come in.
+    Welcome(Welcome),
+    /// Stay out.
+    Refuse(Refuse),
+    /// Nothing that belongs here.
+    Other,
+}
+
+/// Reads the answer to a greeting.
+pub(crate) fn understand(frame: Frame<'_>) -> Result<Answer, HelloError> {
+    Ok(match frame.header.kind {
+        FrameKind::Welcome => Answer::Welcome(Welcome::from_payload(frame.payload)?),
+        FrameKind::Refuse => Answer::Refuse(Refuse::from_payload(frame.payload)?),
+        _ => Answer::Other,
     })
-    .map_err(failed)?;
-    let understood = |source| DialError::Answer { address, source };
-    match answer {
-        Ok(welcome) => {
-            let welcome = welcome.map_err(understood)?;
-            let link =
-                Link::new(socket, reader, outgoing, direction).map_err(|e| failed(e.into()))?;
-            Ok((link, welcome))
-        }
-        Err(Some(refuse)) => Err(DialError::Refused {
-            address,
-            refuse: refuse.map_err(understood)?,
-        }),
-        Err(None) => Err(failed(io::Error::from(io::ErrorKind::InvalidData).into())),
-    }
 }

@@ -8,12 +8,14 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::Instant;
 
-use super::{Link, LinkError, greeting};
+use super::transport::established;
+use super::{Link, LinkError, Transport, greeting};
 use crate::limits::{HANDSHAKE_TIMEOUT, INTRODUCTIONS_MAX};
 use crate::report;
 use crate::wake::Wake;
 use crate::wire::{
-    ControlKind, Direction, FrameKind, FrameReader, Hello, Outgoing, Refuse, RefuseCode, Welcome,
+    ControlKind, Direction, Frame, FrameKind, FrameReader, Hello, Outgoing, Progress, Refuse,
+    RefuseCode, Welcome,
 };
 
 /// Why this host cannot listen.
@@ -47,22 +49,32 @@ impl ListenError {
 
 /// A primary that has introduced itself and waits for our answer.
 #[derive(Debug)]
-pub struct Caller {
-    socket: TcpStream,
+pub struct Caller<T> {
+    transport: T,
     reader: FrameReader,
     /// Its greeting.
     pub hello: Hello,
 }
 
-impl Caller {
+impl<T: Transport> Caller<T> {
+    /// One whose greeting came through `reader`.
+    pub(crate) fn new(transport: T, reader: FrameReader, hello: Hello) -> Self {
+        Self {
+            transport,
+            reader,
+            hello,
+        }
+    }
+
     /// Lets it in.
     ///
     /// # Errors
     /// A [`LinkError`] if it is gone.
-    pub fn welcome(self, welcome: &Welcome) -> Result<Link, LinkError> {
+    pub fn welcome(self, welcome: &Welcome, now: Instant) -> Result<Link<T>, LinkError> {
         let payload = welcome.to_payload().map_err(io::Error::other)?;
-        let (socket, reader, outgoing, direction) = self.answer(ControlKind::Welcome, &payload)?;
-        Ok(Link::new(socket, reader, outgoing, direction)?)
+        let (transport, reader, outgoing, direction) =
+            self.answer(ControlKind::Welcome, &payload)?;
+        Ok(Link::new(transport, reader, outgoing, direction, now))
     }
 
     /// Turns it away; that it may be gone already does not matter.
@@ -76,7 +88,7 @@ impl Caller {
         mut self,
         kind: ControlKind,
         payload: &[u8],
-    ) -> Result<(TcpStream, FrameReader, Outgoing, Direction), LinkError> {
+    ) -> Result<(T, FrameReader, Outgoing, Direction), LinkError> {
         let (mut outgoing, mut direction) = (Outgoing::new(), Direction::new());
         direction.encoder(&mut outgoing).control(
             kind,
@@ -85,19 +97,23 @@ impl Caller {
             payload,
         );
         // A few hundred bytes into an empty socket: this does not wait.
-        greeting::send(
-            &mut self.socket,
-            &mut outgoing,
-            Instant::now() + HANDSHAKE_TIMEOUT,
-        )?;
-        Ok((self.socket, self.reader, outgoing, direction))
+        match outgoing.write_to(&mut self.transport, &[])? {
+            Progress::Done => Ok((self.transport, self.reader, outgoing, direction)),
+            Progress::Pending => Err(io::Error::from(io::ErrorKind::TimedOut).into()),
+        }
     }
+}
+
+/// The peer's way to us.
+pub trait Door<T: Transport> {
+    /// The next caller, if one waits.
+    fn caller(&mut self) -> Option<Caller<T>>;
 }
 
 /// A thread that takes callers.
 #[derive(Debug)]
 pub struct Listener {
-    callers: Receiver<Caller>,
+    callers: Receiver<Caller<TcpStream>>,
 }
 
 impl Listener {
@@ -115,14 +131,15 @@ impl Listener {
             .map_err(|source| ListenError::new(address, source))?;
         Ok(Self { callers })
     }
+}
 
-    /// The next caller, if one waits.
-    pub fn caller(&self) -> Option<Caller> {
+impl Door<TcpStream> for Listener {
+    fn caller(&mut self) -> Option<Caller<TcpStream>> {
         self.callers.try_recv().ok()
     }
 }
 
-fn listen(listener: &TcpListener, outbox: &SyncSender<Caller>, wake: &Wake) {
+fn listen(listener: &TcpListener, outbox: &SyncSender<Caller<TcpStream>>, wake: &Wake) {
     let places = Arc::new(());
     loop {
         let (socket, address) = match listener.accept() {
@@ -159,22 +176,21 @@ fn listen(listener: &TcpListener, outbox: &SyncSender<Caller>, wake: &Wake) {
     }
 }
 
-fn introduce(mut socket: TcpStream) -> Result<Caller, LinkError> {
+fn introduce(mut socket: TcpStream) -> Result<Caller<TcpStream>, LinkError> {
     socket.set_nodelay(true)?;
     // A primary whose host loses power sends no goodbye; a stale connection must not be kept for hours.
     rustix::net::sockopt::set_socket_keepalive(socket.as_fd(), true).map_err(io::Error::from)?;
     let mut reader = FrameReader::new();
     let deadline = Instant::now() + HANDSHAKE_TIMEOUT;
-    let hello = greeting::receive(&mut socket, &mut reader, deadline, |frame| {
-        (frame.header.kind == FrameKind::Hello).then(|| Hello::from_payload(frame.payload))
-    })?;
-    match hello {
-        Some(Ok(hello)) => Ok(Caller {
-            socket,
-            reader,
-            hello,
-        }),
-        Some(Err(error)) => Err(io::Error::other(error).into()),
-        None => Err(io::Error::from(io::ErrorKind::InvalidData).into()),
+    let hello = greeting::receive(&mut socket, &mut reader, deadline, listen_to)??;
+    Ok(Caller::new(established(socket)?, reader, hello))
+}
+
+/// Reads a greeting.
+pub(crate) fn listen_to(frame: Frame<'_>) -> io::Result<Hello> {
+    if frame.header.kind == FrameKind::Hello {
+        Hello::from_payload(frame.payload).map_err(io::Error::other)
+    } else {
+        Err(io::ErrorKind::InvalidData.into())
     }
 }

@@ -4,19 +4,19 @@
 mod dialer;
 mod greeting;
 mod listener;
+mod transport;
 
 use std::io;
-use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-
+use crate::clock::Clock;
 use crate::limits::HEARTBEAT;
 use crate::wire::{Direction, Encoder, Filled, FrameError, FrameReader, Outgoing, Progress};
 
-pub use dialer::{DialError, Dialer};
-pub use listener::{Caller, ListenError, Listener};
+pub use dialer::{Dial, DialError, Dialer};
+pub use listener::{Caller, Door, ListenError, Listener};
+pub use transport::Transport;
 
 /// Why a link came to its end.
 #[derive(Debug, thiserror::Error)]
@@ -63,18 +63,10 @@ pub enum LinkError {
     Replaced,
 }
 
-/// An epoch is one burst on a link of its own, and outputs wait for its end: a congestion control that paces (BBR, which some
-/// hosts have as default) spreads it over the round trips that it has measured.
-fn unpace(socket: &TcpStream) {
-    if let Err(error) = rustix::net::sockopt::set_tcp_congestion(socket, "cubic") {
-        tracing::info!(%error, "the sync link keeps the host's congestion control");
-    }
-}
-
 /// An established connection. Neither reads nor writes block.
 #[derive(Debug)]
-pub struct Link {
-    socket: TcpStream,
+pub struct Link<T> {
+    transport: T,
     /// What arrives.
     pub reader: FrameReader,
     /// What waits to be sent.
@@ -82,35 +74,31 @@ pub struct Link {
     /// The peer has acknowledged something on this connection: it is really there.
     pub confirmed: bool,
     direction: Direction,
-    last_progress: Instant,
+    /// Bytes written, and when that was last seen to change or nothing waited.
+    progress: (u64, Instant),
 }
 
-impl Link {
-    fn new(
-        socket: TcpStream,
+impl<T: Transport> Link<T> {
+    /// Goes on after the greeting.
+    pub(crate) fn new(
+        transport: T,
         reader: FrameReader,
         outgoing: Outgoing,
         direction: Direction,
-    ) -> io::Result<Self> {
-        socket.set_read_timeout(None)?;
-        socket.set_write_timeout(None)?;
-        socket.set_nonblocking(true)?;
-        unpace(&socket);
-        Ok(Self {
-            socket,
+        now: Instant,
+    ) -> Self {
+        Self {
+            transport,
             reader,
             outgoing,
             confirmed: false,
             direction,
-            last_progress: Instant::now(),
-        })
+            progress: (0, now),
+        }
     }
 
     /// Where to put frames to send.
     pub fn encoder(&mut self) -> Encoder<'_> {
-        if self.outgoing.is_empty() {
-            self.last_progress = Instant::now();
-        }
         self.direction.encoder(&mut self.outgoing)
     }
 
@@ -119,24 +107,19 @@ impl Link {
     /// # Errors
     /// [`LinkError::Closed`] or [`LinkError::Io`].
     pub fn fill(&mut self) -> Result<bool, LinkError> {
-        match self.reader.fill(&mut self.socket)? {
+        match self.reader.fill(&mut self.transport)? {
             Filled::Progress | Filled::Full => Ok(true),
             Filled::WouldBlock => Ok(false),
             Filled::Eof => Err(LinkError::Closed),
         }
     }
 
-    /// Writes what the socket takes.
+    /// Writes what the connection takes.
     ///
     /// # Errors
     /// [`LinkError::Io`].
     pub fn flush(&mut self, body: &[u8]) -> Result<Progress, LinkError> {
-        let before = self.outgoing.bytes_written();
-        let progress = self.outgoing.write_to(&mut self.socket, body)?;
-        if self.outgoing.bytes_written() != before {
-            self.last_progress = Instant::now();
-        }
-        Ok(progress)
+        Ok(self.outgoing.write_to(&mut self.transport, body)?)
     }
 
     /// Writes everything, waiting for the peer to take it, but no longer than `patience` without progress; calls
@@ -148,41 +131,36 @@ impl Link {
         &mut self,
         body: &[u8],
         patience: Duration,
+        clock: &impl Clock,
         mut meanwhile: impl FnMut(),
     ) -> Result<(), LinkError> {
+        self.progress = (self.outgoing.bytes_written(), clock.now());
         while self.flush(body)? == Progress::Pending {
             meanwhile();
-            let waited = self.stalled();
+            let waited = self.stalled(clock.now());
             if waited >= patience {
                 return Err(LinkError::Silent {
                     what: "taken our data",
                     waited,
                 });
             }
-            let timeout = Timespec::try_from(HEARTBEAT.min(patience)).map_err(io::Error::other)?;
-            match poll(
-                &mut [PollFd::new(&self.socket, PollFlags::OUT)],
-                Some(&timeout),
-            ) {
-                Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(LinkError::Io(error.into())),
-            }
+            self.transport.wait_writable(HEARTBEAT.min(patience))?;
         }
         Ok(())
     }
 
-    /// How long the peer has taken nothing of what waits.
-    pub fn stalled(&self) -> Duration {
-        if self.outgoing.is_empty() {
-            Duration::ZERO
-        } else {
-            self.last_progress.elapsed()
+    /// How long the peer has taken nothing of what waits, as far as these calls have seen: one in every turn.
+    pub fn stalled(&mut self, now: Instant) -> Duration {
+        let written = self.outgoing.bytes_written();
+        if self.outgoing.is_empty() || written != self.progress.0 {
+            self.progress = (written, now);
         }
+        now.saturating_duration_since(self.progress.1)
     }
 }
 
-impl AsFd for Link {
+impl<T: AsFd> AsFd for Link<T> {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
+        self.transport.as_fd()
     }
 }

@@ -3,5 +3,5 @@
 mod outlet;
 mod permit;
 
-pub use outlet::Outlet;
+pub use outlet::{Device, Outlet};
 pub use permit::{Acked, Awaited, PeerOutdated, Solo};

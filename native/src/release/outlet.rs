@@ -1,4 +1,4 @@
-//! The TAP device, and the rule of who may write to it.
+//! The device that leads to the world, and the rule of who may write to it.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -7,19 +7,51 @@ use super::permit::{Acked, Solo};
 use crate::hold::{Hold, PacketLog};
 use crate::sys::interface::Tap;
 
+/// What carries Ethernet frames: a TAP device, or a simulated one. Neither call blocks.
+pub trait Device {
+    /// Its name.
+    fn name(&self) -> &str;
+
+    /// One frame out.
+    ///
+    /// # Errors
+    /// Whatever the device reports; the frame is lost then.
+    fn send(&self, packet: &[u8]) -> io::Result<()>;
+
+    /// One frame from the world; `None` if none is waiting.
+    ///
+    /// # Errors
+    /// Whatever the device reports.
+    fn receive(&self, into: &mut [u8]) -> io::Result<Option<usize>>;
+}
+
+impl Device for Tap {
+    fn name(&self) -> &str {
+        Self::name(self)
+    }
+
+    fn send(&self, packet: &[u8]) -> io::Result<()> {
+        Self::send(self, packet)
+    }
+
+    fn receive(&self, into: &mut [u8]) -> io::Result<Option<usize>> {
+        Self::receive(self, into)
+    }
+}
+
 /// The guest's way to the world and back.
 #[derive(Debug)]
-pub struct Outlet {
-    tap: Tap,
+pub struct Outlet<D> {
+    device: D,
     released: u64,
     refused: u64,
 }
 
-impl Outlet {
-    /// Takes over an open TAP device.
-    pub fn new(tap: Tap) -> Self {
+impl<D: Device> Outlet<D> {
+    /// Takes over an open device.
+    pub fn new(device: D) -> Self {
         Self {
-            tap,
+            device,
             released: 0,
             refused: 0,
         }
@@ -50,7 +82,7 @@ impl Outlet {
     /// # Errors
     /// Whatever read(2) reports.
     pub fn receive(&self, into: &mut [u8]) -> io::Result<Option<usize>> {
-        self.tap.receive(into)
+        self.device.receive(into)
     }
 
     /// Packets let go since the start.
@@ -65,21 +97,21 @@ impl Outlet {
     }
 
     fn emit(&mut self, packet: &[u8]) {
-        match self.tap.send(packet) {
+        match self.device.send(packet) {
             Ok(()) => self.released += 1,
             Err(error) => {
                 // As on a wire that is cut: the sender's protocol repeats it. Said at 1, 2, 4, 8 … so as not to flood.
                 self.refused += 1;
                 if self.refused.is_power_of_two() {
-                    tracing::warn!(tap = self.tap.name(), count = self.refused, %error, "the TAP device refused a packet");
+                    tracing::warn!(tap = self.device.name(), count = self.refused, %error, "the TAP device refused a packet");
                 }
             }
         }
     }
 }
 
-impl AsFd for Outlet {
+impl<D: AsFd> AsFd for Outlet<D> {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.tap.as_fd()
+        self.device.as_fd()
     }
 }

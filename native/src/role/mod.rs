@@ -6,32 +6,30 @@
 //! ```
 
 mod admission;
+mod ports;
 mod primary;
 mod replica;
 mod secondary;
 mod strays;
 
-use std::os::fd::BorrowedFd;
 use std::sync::mpsc::Receiver;
-use std::time::Duration;
+use std::time::Instant;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use uuid::Uuid;
 
 use crate::checkpoint::{Part, Statistics, Tuning, TuningChange, TuningError};
+use crate::clock::Clock;
 use crate::control::messages::GuestState;
 use crate::control::messages::{PauseParts, PromotionTimes, Quantiles};
 use crate::control::{Event, EventSender, Order, Role, State, StatusBoard};
-use crate::guest::accel::Choice;
-use crate::guest::{Guest, GuestError};
-use crate::limits::HEARTBEAT;
-use crate::link::{Caller, Dialer, Listener};
+use crate::guest::GuestError;
+use crate::limits::Sizes;
 use crate::release::Outlet;
 use crate::spec::Spec;
-use crate::wake::Wake;
 
+pub use ports::{PeerCaller, PeerLink, Ports, Ready};
 pub use primary::Primary;
-pub use secondary::Secondary;
+pub use secondary::{Secondary, Turn};
 
 /// What ends an engine that was not told to stop. QEMU is dead or has to be: its state is not known any more.
 #[derive(Debug, thiserror::Error)]
@@ -54,37 +52,39 @@ pub enum Fatal {
 }
 
 /// What the data thread does next.
-pub enum Next {
+pub enum Next<P: Ports> {
     /// Begin as a secondary; with a primary that waits at the door, if there is one.
-    Secondary(Option<Caller>),
+    Secondary(Option<PeerCaller<P>>),
     /// Run the guest.
-    Primary(Box<Primary>),
+    Primary(Box<Primary<P>>),
     /// End.
     Stopped,
 }
 
 /// What both roles use.
-pub struct Engine {
+pub struct Engine<P: Ports> {
     /// What we were told.
     pub spec: Spec,
     /// This life of this engine.
     pub id: Uuid,
-    /// How QEMU runs the guest.
-    pub accel: Choice,
+    /// The outside.
+    pub ports: P,
+    /// What time it is.
+    pub clock: P::Clock,
+    /// How much memory the data path takes.
+    pub sizes: Sizes,
     /// What the control thread says of us.
     pub board: StatusBoard,
     /// The way to the subscribers.
     pub events: EventSender,
     /// What we are asked to do.
     pub orders: Receiver<Order>,
-    /// Rung for orders, callers and results of dialing.
-    pub wake: Wake,
     /// The way out.
-    pub outlet: Outlet,
+    pub outlet: Outlet<P::Device>,
     /// The way to the peer.
-    pub dialer: Dialer,
+    pub dialer: P::Dialer,
     /// The peer's way to us.
-    pub listener: Listener,
+    pub listener: P::Door,
     /// How a guest is kept in step here.
     pub tuning: Tuning,
     /// Pauses and sizes.
@@ -108,7 +108,12 @@ pub struct Face {
     pub epoch: u64,
 }
 
-impl Engine {
+impl<P: Ports> Engine<P> {
+    /// What time it is.
+    pub fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
     /// Publishes `face`; subscribers hear of a change of role, state or generation.
     pub fn show(&self, face: Face) {
         let mut changed = false;
@@ -184,33 +189,5 @@ impl Engine {
                 status.peer.engine_id = engine_id;
             }
         });
-    }
-}
-
-/// Waits until one of `descriptors` is ready or `timeout` has passed; returns what each is ready for.
-fn wait<const N: usize>(
-    descriptors: [(Option<BorrowedFd<'_>>, PollFlags); N],
-    timeout: Duration,
-    wake: &Wake,
-) -> Result<[PollFlags; N], Fatal> {
-    // An unused place polls the wake for nothing, which costs less than a list of changing length.
-    let mut polled = descriptors.map(|(descriptor, flags)| match descriptor {
-        Some(descriptor) => PollFd::from_borrowed_fd(descriptor, flags),
-        None => PollFd::new(wake, PollFlags::empty()),
-    });
-    let timeout = Timespec::try_from(timeout.min(HEARTBEAT))
-        .map_err(|e| Fatal::Poll(std::io::Error::other(e)))?;
-    match poll(&mut polled, Some(&timeout)) {
-        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(polled.map(|fd| fd.revents())),
-        Err(error) => Err(Fatal::Poll(error.into())),
-    }
-}
-
-/// The guest is not there any more?
-fn check_alive(guest: &mut Guest, ready: PollFlags) -> Result<(), Fatal> {
-    if ready.is_empty() {
-        Ok(())
-    } else {
-        Err(guest.obituary().into())
     }
 }

@@ -3,9 +3,9 @@
 use uuid::Uuid;
 
 use crate::control::State;
+use crate::guest::Ram;
 use crate::hold::PacketLog;
 use crate::limits::{MIRRORED_INPUTS_MAX_BYTES, PAGE_BYTES};
-use crate::sys::memory::SharedMapping;
 use crate::wire::{CompleteTransaction, Content, Header, PageRuns, PagesError, page_hash};
 
 /// How good the replica is.
@@ -107,7 +107,7 @@ impl Replica {
     /// If they are not pages of this guest; RAM is unchanged then.
     pub fn apply_baseline(
         &mut self,
-        ram: &mut SharedMapping,
+        ram: &mut impl Ram,
         payload: &[u8],
         guest_pages: u64,
     ) -> Result<(), PagesError> {
@@ -120,14 +120,14 @@ impl Replica {
     }
 
     /// Whether a page is here as the primary believes.
-    pub fn holds(ram: &SharedMapping, page: u64, hash: u64) -> bool {
+    pub fn holds(ram: &impl Ram, page: u64, hash: u64) -> bool {
         let mut contents = [0; PAGE_BYTES];
         ram.copy_out(offset_of(page), &mut contents);
         page_hash(&contents) == hash
     }
 
     /// Applies a whole transaction: from here the replica is at its epoch.
-    pub fn apply(&mut self, ram: &mut SharedMapping, transaction: CompleteTransaction<'_>) {
+    pub fn apply(&mut self, ram: &mut impl Ram, transaction: CompleteTransaction<'_>) {
         for run in transaction.runs() {
             write(ram, run.first_page, run.pages, run.content);
         }
@@ -157,7 +157,7 @@ fn offset_of(page: u64) -> usize {
     usize::try_from(page).expect("checked against the guest's RAM") * PAGE_BYTES
 }
 
-fn write(ram: &mut SharedMapping, first_page: u64, pages: u32, content: Content<'_>) {
+fn write(ram: &mut impl Ram, first_page: u64, pages: u32, content: Content<'_>) {
     let offset = offset_of(first_page);
     match content {
         Content::Raw(bytes) => ram.copy_in(offset, bytes),

@@ -31,21 +31,21 @@ pub struct Strays {
 
 impl Strays {
     /// For the guest with this Ethernet `address`; a primary that has said nothing for `silence` may be dead.
-    pub fn new(address: [u8; 6], silence: Duration) -> Self {
+    pub fn new(address: [u8; 6], silence: Duration, now: Instant) -> Self {
         Self {
             address,
             silence,
-            heard_at: Instant::now(),
+            heard_at: now,
             listening: false,
             began_at: None,
             frames: Default::default(),
-            turned_at: Instant::now(),
+            turned_at: now,
         }
     }
 
     /// The primary lives: what came here was not lost, it will be repeated to it.
-    pub fn heard(&mut self) {
-        self.heard_at = Instant::now();
+    pub fn heard(&mut self, now: Instant) {
+        self.heard_at = now;
         if self.listening {
             self.listening = false;
             self.frames.iter_mut().for_each(PacketLog::clear);
@@ -53,8 +53,10 @@ impl Strays {
     }
 
     /// How long until the primary counts as silent, if it does not yet.
-    pub fn patience(&self) -> Option<Duration> {
-        let left = |span: Duration, since: Instant| span.saturating_sub(since.elapsed());
+    pub fn patience(&self, now: Instant) -> Option<Duration> {
+        let left = |span: Duration, since: Instant| {
+            span.saturating_sub(now.saturating_duration_since(since))
+        };
         let apart = self
             .began_at
             .map_or(Duration::ZERO, |at| left(SILENCES_APART, at));
@@ -62,30 +64,30 @@ impl Strays {
     }
 
     /// Whether the primary has become silent; true once.
-    pub fn begins(&mut self) -> bool {
-        let begins = self.patience() == Some(Duration::ZERO);
+    pub fn begins(&mut self, now: Instant) -> bool {
+        let begins = self.patience(now) == Some(Duration::ZERO);
         if begins {
             self.listening = true;
-            (self.began_at, self.turned_at) = (Some(Instant::now()), Instant::now());
+            (self.began_at, self.turned_at) = (Some(now), now);
         }
         begins
     }
 
     /// Notes a frame, if it is for the guest.
-    pub fn take(&mut self, frame: &[u8]) {
+    pub fn take(&mut self, frame: &[u8], now: Instant) {
         if !self.listening || !self.is_for_the_guest(frame) {
             return;
         }
-        self.drop_old();
+        self.drop_old(now);
         if self.frames[0].bytes() + frame.len() > MIRRORED_INPUTS_MAX_BYTES / 2 {
-            self.turn();
+            self.turn(now);
         }
         self.frames[0].push(frame);
     }
 
     /// The last frames, in order.
-    pub fn recent(&mut self) -> impl Iterator<Item = &[u8]> {
-        self.drop_old();
+    pub fn recent(&mut self, now: Instant) -> impl Iterator<Item = &[u8]> {
+        self.drop_old(now);
         let [newest, earlier] = &self.frames;
         earlier.iter().chain(newest.iter())
     }
@@ -99,21 +101,21 @@ impl Strays {
     }
 
     /// A network that repeats a packet does not do so for long.
-    fn drop_old(&mut self) {
-        let age = self.turned_at.elapsed();
+    fn drop_old(&mut self, now: Instant) {
+        let age = now.saturating_duration_since(self.turned_at);
         if age >= 2 * STRAYS_AGE {
-            self.turn();
+            self.turn(now);
         }
         if age >= STRAYS_AGE {
-            self.turn();
+            self.turn(now);
         }
     }
 
-    fn turn(&mut self) {
+    fn turn(&mut self, now: Instant) {
         let [newest, earlier] = &mut self.frames;
         std::mem::swap(newest, earlier);
         newest.clear();
-        self.turned_at = Instant::now();
+        self.turned_at = now;
     }
 }
 
@@ -135,63 +137,64 @@ mod tests {
 
     #[test]
     fn the_guests_frames_are_kept_while_the_primary_is_silent() {
-        let mut strays = Strays::new(GUEST, Duration::ZERO);
-        strays.take(&frame(GUEST, 0));
-        assert_eq!(strays.recent().count(), 0, "not silent yet");
-        assert!(strays.begins() && !strays.begins());
-        assert_eq!(strays.patience(), None);
-        strays.take(&frame(GUEST, 1));
-        strays.take(&frame([2, 0, 0, 0, 0, 9], 2));
-        strays.take(&frame(BROADCAST, 3));
-        strays.take(&frame([0x33, 0x33, 0xff, 0, 0, 1], 4));
-        strays.take(&[&BROADCAST[..], &GUEST, &[5; 60]].concat());
-        strays.take(&[2, 0]);
-        let kept: Vec<_> = strays.recent().map(|frame| frame[12]).collect();
+        let now = Instant::now();
+        let mut strays = Strays::new(GUEST, Duration::ZERO, now);
+        strays.take(&frame(GUEST, 0), now);
+        assert_eq!(strays.recent(now).count(), 0, "not silent yet");
+        assert!(strays.begins(now) && !strays.begins(now));
+        assert_eq!(strays.patience(now), None);
+        strays.take(&frame(GUEST, 1), now);
+        strays.take(&frame([2, 0, 0, 0, 0, 9], 2), now);
+        strays.take(&frame(BROADCAST, 3), now);
+        strays.take(&frame([0x33, 0x33, 0xff, 0, 0, 1], 4), now);
+        strays.take(&[&BROADCAST[..], &GUEST, &[5; 60]].concat(), now);
+        strays.take(&[2, 0], now);
+        let kept: Vec<_> = strays.recent(now).map(|frame| frame[12]).collect();
         assert_eq!(kept, [1, 3, 4]);
-        strays.heard();
-        assert_eq!(strays.recent().count(), 0);
-        assert!(!strays.begins(), "it was silent a moment ago");
+        strays.heard(now);
+        assert_eq!(strays.recent(now).count(), 0);
+        assert!(!strays.begins(now), "it was silent a moment ago");
     }
 
     #[test]
     fn what_was_sent_long_ago_is_not_delivered() {
-        let mut strays = Strays::new(GUEST, Duration::ZERO);
-        assert!(strays.begins());
-        strays.take(&frame(GUEST, 1));
-        let Some(earlier) = strays.turned_at.checked_sub(STRAYS_AGE) else {
-            return; // this machine was started a moment ago
-        };
-        strays.turned_at = earlier;
-        strays.take(&frame(GUEST, 2));
-        assert_eq!(strays.recent().count(), 2);
-        strays.turned_at = earlier;
-        assert_eq!(strays.recent().count(), 1);
-        strays.turned_at = earlier;
-        assert_eq!(strays.recent().count(), 0);
+        let now = Instant::now();
+        let mut strays = Strays::new(GUEST, Duration::ZERO, now);
+        assert!(strays.begins(now));
+        strays.take(&frame(GUEST, 1), now);
+        let later = now + STRAYS_AGE;
+        strays.take(&frame(GUEST, 2), later);
+        assert_eq!(strays.recent(later).count(), 2);
+        let later = later + STRAYS_AGE;
+        assert_eq!(strays.recent(later).count(), 1);
+        assert_eq!(strays.recent(later + STRAYS_AGE).count(), 0);
     }
 
     #[test]
     fn a_primary_that_has_just_spoken_is_not_silent() {
-        let mut strays = Strays::new(GUEST, Duration::from_secs(3600));
-        strays.heard();
-        assert!(!strays.begins());
-        assert!(strays.patience() > Some(Duration::from_secs(3000)));
+        let (now, hour) = (Instant::now(), Duration::from_secs(3600));
+        let mut strays = Strays::new(GUEST, hour, now);
+        strays.heard(now);
+        assert!(!strays.begins(now));
+        assert_eq!(strays.patience(now + hour / 2), Some(hour / 2));
+        assert!(strays.begins(now + hour));
     }
 
     #[test]
     fn the_last_frames_are_kept_in_order_and_in_bounds() {
-        let mut strays = Strays::new(GUEST, Duration::ZERO);
-        assert!(strays.begins());
+        let now = Instant::now();
+        let mut strays = Strays::new(GUEST, Duration::ZERO, now);
+        assert!(strays.begins(now));
         for number in 0..2000 {
-            strays.take(&frame(GUEST, number));
+            strays.take(&frame(GUEST, number), now);
         }
         let numbers: Vec<u16> = strays
-            .recent()
+            .recent(now)
             .map(|frame| u16::from_le_bytes([frame[12], frame[13]]))
             .collect();
         let first = numbers[0];
         assert_eq!(numbers, (first..2000).collect::<Vec<_>>());
-        let bytes: usize = strays.recent().map(<[u8]>::len).sum();
+        let bytes: usize = strays.recent(now).map(<[u8]>::len).sum();
         assert!((MIRRORED_INPUTS_MAX_BYTES / 4..=MIRRORED_INPUTS_MAX_BYTES).contains(&bytes));
     }
 }

@@ -1,14 +1,15 @@
 //! Building a replica while the guest runs: rounds over the pages that the secondary lacks, until few are left.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::{Engine, Fatal, Primary};
+use super::{Engine, Fatal, Ports, Primary};
 use crate::control::messages::SyncProgress;
+use crate::guest::Vm;
 use crate::guest::pages::PageSet;
-use crate::limits::{BASELINE_CHUNK_PAGES, PAGE_BYTES, STAGING_PAGES};
+use crate::limits::PAGE_BYTES;
 
-/// Pages that may be left for the first checkpoint, which sends them while the guest is paused.
-const REST_PAGES: usize = STAGING_PAGES / 4;
+/// Share of the staging area that may be left for the first checkpoint, which sends it while the guest is paused.
+const REST_DIVISOR: usize = 4;
 /// Rounds without getting closer after which the rest is sent while the guest is paused.
 const FRUITLESS_ROUNDS_MAX: u32 = 3;
 /// Longest pause that a guest is put through for its first checkpoint, estimated from the rate so far (seconds).
@@ -22,26 +23,28 @@ pub(super) struct Baseline {
     cursor: usize,
     sent_pages: u64,
     fewest_left: usize,
+    rest_pages: usize,
     fruitless_rounds: u32,
     since: Instant,
 }
 
 impl Baseline {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(staging_pages: usize, now: Instant) -> Self {
         Self {
             round: 1,
             cursor: 0,
             sent_pages: 0,
             fewest_left: usize::MAX,
+            rest_pages: staging_pages / REST_DIVISOR,
             fruitless_rounds: 0,
-            since: Instant::now(),
+            since: now,
         }
     }
 
-    pub(super) fn progress(&self, owed: &PageSet) -> SyncProgress {
+    pub(super) fn progress(&self, owed: &PageSet, now: Instant) -> SyncProgress {
         let (total, left) = (owed.capacity() as u64, owed.count() as u64);
         let bytes = self.sent_pages * PAGE_BYTES as u64;
-        let elapsed_us = u64::try_from(self.since.elapsed().as_micros())
+        let elapsed_us = u64::try_from(self.elapsed(now).as_micros())
             .unwrap_or(u64::MAX)
             .max(1);
         SyncProgress {
@@ -54,10 +57,14 @@ impl Baseline {
         }
     }
 
+    fn elapsed(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.since)
+    }
+
     /// Whether so few pages are left, or so little is gained by another round, that the first checkpoint takes the rest
     /// with the guest paused. A guest that would be paused for too long stays without a replica instead, unless somebody
     /// who wants it elsewhere is waiting.
-    fn is_close_enough(&mut self, left: usize, hurried: bool) -> bool {
+    fn is_close_enough(&mut self, left: usize, hurried: bool, now: Instant) -> bool {
         if left < self.fewest_left {
             self.fewest_left = left;
             self.fruitless_rounds = 0;
@@ -68,8 +75,8 @@ impl Baseline {
         let sent = usize::try_from(self.sent_pages)
             .unwrap_or(usize::MAX)
             .max(1);
-        let pause_s = self.since.elapsed().as_secs_f64() * pages_as_f64(left) / pages_as_f64(sent);
-        if left > REST_PAGES && fruitless && !hurried && pause_s > FIRST_PAUSE_MAX_S {
+        let pause_s = self.elapsed(now).as_secs_f64() * pages_as_f64(left) / pages_as_f64(sent);
+        if left > self.rest_pages && fruitless && !hurried && pause_s > FIRST_PAUSE_MAX_S {
             if self.fruitless_rounds.is_power_of_two() {
                 tracing::warn!(
                     rounds = self.round,
@@ -80,7 +87,7 @@ impl Baseline {
             }
             return false;
         }
-        left <= REST_PAGES || fruitless
+        left <= self.rest_pages || fruitless
     }
 }
 
@@ -89,10 +96,10 @@ fn pages_as_f64(pages: usize) -> f64 {
     pages as f64
 }
 
-impl Primary {
+impl<P: Ports> Primary<P> {
     /// Sends the next chunk if there is room for it; at the end of the last round begins to hold outputs and makes the
     /// first checkpoint.
-    pub(super) fn advance_baseline(&mut self, engine: &mut Engine) -> Result<(), Fatal> {
+    pub(super) fn advance_baseline(&mut self, engine: &mut Engine<P>) -> Result<(), Fatal> {
         let (Some(baseline), Some(link)) = (&mut self.baseline, &mut self.link) else {
             return Ok(());
         };
@@ -100,10 +107,10 @@ impl Primary {
             return Ok(());
         }
         if let Some(next) = self.staging.copy(
-            &self.guest.ram,
+            self.guest.ram(),
             &self.owed,
             baseline.cursor,
-            BASELINE_CHUNK_PAGES,
+            engine.sizes.baseline_chunk_pages,
         ) {
             for run in self.staging.runs() {
                 let first = usize::try_from(run.first_page).expect("a page of this guest");
@@ -123,12 +130,12 @@ impl Primary {
         self.guest.collect_dirty(&mut self.owed)?;
         let left = self.owed.count();
         let hurried = self.demotion.is_some();
-        if baseline.is_close_enough(left, hurried) {
+        if baseline.is_close_enough(left, hurried, engine.now()) {
             tracing::info!(
                 rounds = baseline.round,
                 left,
                 sent = baseline.sent_pages,
-                elapsed = ?baseline.since.elapsed(),
+                elapsed = ?baseline.elapsed(engine.now()),
                 "the baseline is there"
             );
             self.baseline = None;
@@ -144,30 +151,32 @@ impl Primary {
 mod tests {
     use super::*;
 
+    const STAGING: usize = 4096;
+
     #[test]
     fn rounds_go_on_while_they_help_and_end_when_they_do_not() {
-        let mut baseline = Baseline::new();
-        assert!(!baseline.is_close_enough(60_000, false));
-        assert!(!baseline.is_close_enough(20_000, false));
-        assert!(baseline.is_close_enough(REST_PAGES, false));
-        let mut stuck = Baseline::new();
+        let now = Instant::now();
+        let mut baseline = Baseline::new(STAGING, now);
+        assert!(!baseline.is_close_enough(60_000, false, now));
+        assert!(!baseline.is_close_enough(20_000, false, now));
+        assert!(baseline.is_close_enough(STAGING / REST_DIVISOR, false, now));
+        let mut stuck = Baseline::new(STAGING, now);
         stuck.sent_pages = 1 << 40;
         let verdicts: Vec<bool> = (0..4)
-            .map(|_| stuck.is_close_enough(50_000, false))
+            .map(|_| stuck.is_close_enough(50_000, false, now))
             .collect();
         assert_eq!(verdicts, [false, false, false, true]);
     }
 
     #[test]
     fn a_guest_is_not_paused_for_long_to_get_its_replica_unless_it_has_to_move() {
-        let mut slow = Baseline::new();
+        let began = Instant::now();
+        let later = began + Duration::from_secs(10);
+        let mut slow = Baseline::new(STAGING, began);
         slow.sent_pages = 1;
-        slow.since = Instant::now()
-            .checked_sub(std::time::Duration::from_secs(10))
-            .expect("the host is up for longer");
         for _ in 0..10 {
-            assert!(!slow.is_close_enough(50_000, false));
+            assert!(!slow.is_close_enough(50_000, false, later));
         }
-        assert!(slow.is_close_enough(50_000, true));
+        assert!(slow.is_close_enough(50_000, true, later));
     }
 }

@@ -7,9 +7,11 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use super::{Engine, Fatal, Halt, Mode, Primary, ack_timeout};
+use super::{Engine, Fatal, Halt, Mode, Ports, Primary, ack_timeout};
 use crate::checkpoint::{Commit, Part, Stopwatch};
-use crate::limits::{ACK_YIELD, STAGING_PAGES};
+use crate::clock::Clock;
+use crate::guest::Vm;
+use crate::limits::ACK_YIELD;
 use crate::link::LinkError;
 use crate::release::{Acked, Awaited, Solo};
 use crate::wire::{FrameKind, Header};
@@ -50,7 +52,7 @@ impl InFlight {
     }
 }
 
-impl Primary {
+impl<P: Ports> Primary<P> {
     /// Whether a checkpoint could be made now.
     pub(super) fn is_ready_for_checkpoint(&self) -> bool {
         matches!(self.mode, Mode::Guarded)
@@ -64,18 +66,18 @@ impl Primary {
     }
 
     /// Whether one is due, by the policy or because somebody waits for the last one.
-    pub(super) fn wants_checkpoint(&self) -> bool {
+    pub(super) fn wants_checkpoint(&self, engine: &Engine<P>) -> bool {
         if !self.is_ready_for_checkpoint() {
             return false;
         }
         if self.halt.is_some() || self.demotion.is_some() {
             return !self.last_acked;
         }
-        Instant::now() >= self.policy.due()
+        engine.now() >= self.policy.due()
     }
 
     /// The first checkpoint after a baseline: from its capture on outputs are held.
-    pub(super) fn first_checkpoint(&mut self, engine: &mut Engine) -> Result<(), Fatal> {
+    pub(super) fn first_checkpoint(&mut self, engine: &mut Engine<P>) -> Result<(), Fatal> {
         let fallback = match std::mem::replace(&mut self.mode, Mode::Guarded) {
             Mode::Solo(permit) => Some(permit),
             other => {
@@ -87,13 +89,13 @@ impl Primary {
     }
 
     /// A checkpoint of a guest that has a replica.
-    pub(super) fn checkpoint(&mut self, engine: &mut Engine) -> Result<(), Fatal> {
+    pub(super) fn checkpoint(&mut self, engine: &mut Engine<P>) -> Result<(), Fatal> {
         self.capture_and_send(engine, None)
     }
 
     fn capture_and_send(
         &mut self,
-        engine: &mut Engine,
+        engine: &mut Engine<P>,
         fallback: Option<Solo>,
     ) -> Result<(), Fatal> {
         if self.demotion.is_some() {
@@ -104,21 +106,21 @@ impl Primary {
             generation: self.generation,
             epoch: self.epoch + 1,
         };
-        let asked_at = Instant::now();
-        let paused_at = SystemTime::now();
+        let asked_at = engine.now();
+        let paused_at = engine.clock.wall();
         let mut stopwatch = Stopwatch::start(asked_at);
         stopwatch.lap(Part::Stop, self.guest.stop_and_save()?);
-        stopwatch.lap(Part::Save, Instant::now());
+        stopwatch.lap(Part::Save, engine.now());
         // Powered off just before it was stopped: then this is its last checkpoint, and it must not be resumed.
         self.take_events(engine);
         self.drain_outputs(engine)?;
         self.hold.seal(awaited.epoch);
-        stopwatch.lap(Part::Drain, Instant::now());
+        stopwatch.lap(Part::Drain, engine.now());
         std::mem::swap(&mut self.captured, &mut self.owed);
         self.owed.clear();
         self.guest.collect_dirty(&mut self.captured)?;
         let pages = self.captured.count();
-        stopwatch.lap(Part::Scan, Instant::now());
+        stopwatch.lap(Part::Scan, engine.now());
         self.in_flight = Some(InFlight {
             awaited,
             fallback,
@@ -134,12 +136,12 @@ impl Primary {
         self.policy.captured(pages, asked_at);
         self.standing.for_ack = engine.tuning.commit == Commit::Sync;
         engine.statistics.record_checkpoint(pages);
-        if pages <= STAGING_PAGES {
+        if pages <= self.staging.pages() {
             self.staging
-                .copy(&self.guest.ram, &self.captured, 0, STAGING_PAGES);
-            stopwatch.lap(Part::Copy, Instant::now());
+                .copy(self.guest.ram(), &self.captured, 0, pages);
+            stopwatch.lap(Part::Copy, engine.now());
             // Nothing is encoded or sent before the guest runs again.
-            self.resume_after(paused_at, stopwatch)?;
+            self.resume_after(engine, paused_at, stopwatch)?;
             self.encode_begin(awaited);
             self.encode_pages();
             self.encode_end(engine)?;
@@ -147,8 +149,8 @@ impl Primary {
         } else {
             // More than the staging area holds: the guest waits while it is sent, which also slows its writing down.
             let sent = self.send_in_parts(engine, awaited);
-            stopwatch.lap(Part::Copy, Instant::now());
-            self.resume_after(paused_at, stopwatch)?;
+            stopwatch.lap(Part::Copy, engine.now());
+            self.resume_after(engine, paused_at, stopwatch)?;
             match sent {
                 Ok(()) => {}
                 Err(Sending::Link(error)) => self.lose_link(engine, &error),
@@ -158,21 +160,27 @@ impl Primary {
         Ok(())
     }
 
-    fn resume_after(&mut self, paused_at: SystemTime, stopwatch: Stopwatch) -> Result<(), Fatal> {
+    fn resume_after(
+        &mut self,
+        engine: &Engine<P>,
+        paused_at: SystemTime,
+        stopwatch: Stopwatch,
+    ) -> Result<(), Fatal> {
         if self.halt.is_none() && !self.standing.for_hold {
             self.pause = Some((paused_at, stopwatch));
         }
-        self.run_on()
+        self.run_on(engine)
     }
 
-    fn send_in_parts(&mut self, engine: &mut Engine, awaited: Awaited) -> Result<(), Sending> {
+    fn send_in_parts(&mut self, engine: &mut Engine<P>, awaited: Awaited) -> Result<(), Sending> {
         // Its pages are not in the staging area any more when all of it has been sent.
         self.shadow.forget();
         self.encode_begin(awaited);
         let mut from = 0;
-        while let Some(next) =
-            self.staging
-                .copy(&self.guest.ram, &self.captured, from, STAGING_PAGES)
+        let most = self.staging.pages();
+        while let Some(next) = self
+            .staging
+            .copy(self.guest.ram(), &self.captured, from, most)
         {
             self.encode_pages();
             self.flush_link_now(engine)?;
@@ -182,12 +190,15 @@ impl Primary {
         self.flush_link_now(engine)
     }
 
-    fn flush_link_now(&mut self, engine: &Engine) -> Result<(), Sending> {
+    fn flush_link_now(&mut self, engine: &Engine<P>) -> Result<(), Sending> {
         match &mut self.link {
             Some(link) => link
-                .flush_all(self.staging.body(), ack_timeout(engine), || {
-                    engine.board.beat();
-                })
+                .flush_all(
+                    self.staging.body(),
+                    ack_timeout(engine),
+                    &engine.clock,
+                    || engine.board.beat(),
+                )
                 .map_err(Sending::Link),
             None => Err(Sending::Link(LinkError::Closed)),
         }
@@ -208,7 +219,7 @@ impl Primary {
         }
     }
 
-    fn encode_end(&mut self, engine: &mut Engine) -> Result<(), Fatal> {
+    fn encode_end(&mut self, engine: &mut Engine<P>) -> Result<(), Fatal> {
         let state = self
             .staging
             .read_device_state(&self.guest)
@@ -224,7 +235,7 @@ impl Primary {
                     .statistics
                     .record_transaction(end - in_flight.begins_at);
                 in_flight.commit_ends_at = Some(end);
-                in_flight.encoded_at = Some(Instant::now());
+                in_flight.encoded_at = Some(engine.now());
             }
         }
         Ok(())
@@ -233,7 +244,7 @@ impl Primary {
     /// An ack has come: the outputs of its epoch may go.
     pub(super) fn take_ack(
         &mut self,
-        engine: &mut Engine,
+        engine: &mut Engine<P>,
         header: &Header,
     ) -> Result<(), LinkError> {
         let out_of_turn = LinkError::Turn {
@@ -266,14 +277,14 @@ impl Primary {
 
     /// The transaction on its way has failed: its pages are owed and its outputs wait again. A primary that was solo is
     /// solo again if the secondary cannot have the whole of it.
-    pub(super) fn fail_in_flight(&mut self, engine: &mut Engine, bytes_written: u64) {
+    pub(super) fn fail_in_flight(&mut self, engine: &mut Engine<P>, bytes_written: u64) {
         let Some(in_flight) = self.in_flight.take() else {
             return;
         };
         self.owed.union_with(&self.captured);
         self.captured.clear();
         self.hold.unseal();
-        self.policy.unsealed(Instant::now());
+        self.policy.unsealed(engine.now());
         let may_be_there = in_flight.may_be_there(bytes_written);
         if let Some(permit) = in_flight.fallback
             && !may_be_there
@@ -285,16 +296,15 @@ impl Primary {
     }
 
     /// A secondary that has not acknowledged for too long is as good as gone.
-    pub(super) fn overdue(&mut self, engine: &Engine) -> Option<Duration> {
+    pub(super) fn overdue(&mut self, engine: &Engine<P>) -> Option<Duration> {
         let bytes_written = self.link.as_ref()?.outgoing.bytes_written();
         let in_flight = self.in_flight.as_mut()?;
         if !in_flight.may_be_there(bytes_written) {
             return None;
         }
-        let waited = in_flight
-            .written_at
-            .get_or_insert_with(Instant::now)
-            .elapsed();
+        let now = engine.now();
+        let written_at = *in_flight.written_at.get_or_insert(now);
+        let waited = now.saturating_duration_since(written_at);
         (waited >= ack_timeout(engine)).then_some(waited)
     }
 }

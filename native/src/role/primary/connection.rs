@@ -1,18 +1,19 @@
 //! The primary's end of the link: getting it, serving it, losing it.
 
 use super::baseline::Baseline;
-use super::{Engine, Mode, Primary, ack_timeout};
+use super::{Engine, Mode, PeerLink, Ports, Primary, ack_timeout};
 use crate::control::Event;
-use crate::link::{DialError, Link, LinkError};
+use crate::guest::Vm;
+use crate::link::{Dial, DialError, LinkError};
 use crate::release::PeerOutdated;
 use crate::report;
 use crate::wire::{ControlKind, FrameKind, Hello, HelloRole, Welcome, limits::PROTOCOL_VERSION};
 
-impl Primary {
+impl<P: Ports> Primary<P> {
     /// Dials while there is no link, and gives up one that has died in silence.
-    pub(super) fn keep_link(&mut self, engine: &mut Engine) {
-        if let Some(link) = &self.link {
-            let stalled = link.stalled();
+    pub(super) fn keep_link(&mut self, engine: &mut Engine<P>) {
+        if let Some(link) = &mut self.link {
+            let stalled = link.stalled(engine.now());
             let silent = if let Some(waited) = self.overdue(engine) {
                 Some(LinkError::Silent {
                     what: "acknowledged",
@@ -40,7 +41,7 @@ impl Primary {
         }
     }
 
-    fn hello(&self, engine: &Engine) -> Hello {
+    fn hello(&self, engine: &Engine<P>) -> Hello {
         Hello {
             protocol: PROTOCOL_VERSION,
             resource: engine.spec.resource.clone(),
@@ -55,7 +56,7 @@ impl Primary {
         }
     }
 
-    fn note_dial_failure(&mut self, engine: &Engine, error: &DialError) {
+    fn note_dial_failure(&mut self, engine: &Engine<P>, error: &DialError) {
         // The same failure four times a second is said once.
         let message = report::chain(error);
         if self.dial_complaint.as_ref() != Some(&message) {
@@ -64,7 +65,7 @@ impl Primary {
         }
     }
 
-    fn gain_link(&mut self, engine: &mut Engine, link: Link, welcome: &Welcome) {
+    fn gain_link(&mut self, engine: &mut Engine<P>, link: PeerLink<P>, welcome: &Welcome) {
         // The greeting was made before this attempt; a generation may have begun since.
         if !matches!(self.mode, Mode::Solo(_) | Mode::Guarded) {
             return;
@@ -90,7 +91,7 @@ impl Primary {
     }
 
     /// The secondary's last epoch, if its replica is ours and we know everything that it lacks.
-    fn epoch_to_continue(&self, engine: &Engine, welcome: &Welcome) -> Option<u64> {
+    fn epoch_to_continue(&self, engine: &Engine<P>, welcome: &Welcome) -> Option<u64> {
         let replica = welcome.replica.as_ref()?;
         let ours = matches!(self.mode, Mode::Guarded)
             && self.replica_holder == Some(welcome.engine_id)
@@ -101,7 +102,7 @@ impl Primary {
             .then_some(replica.epoch)
     }
 
-    fn begin_baseline(&mut self, engine: &mut Engine, welcome: &Welcome) {
+    fn begin_baseline(&mut self, engine: &mut Engine<P>, welcome: &Welcome) {
         if let Err(error) = self.guest.track() {
             engine.complain(format!(
                 "written pages cannot be tracked, so no replica can be built: {}",
@@ -120,7 +121,7 @@ impl Primary {
         self.replica_holder = Some(welcome.engine_id);
         self.peer_outdated = None;
         self.last_acked = false;
-        self.baseline = Some(Baseline::new());
+        self.baseline = Some(Baseline::new(self.staging.pages(), engine.now()));
         if let Some(link) = &mut self.link {
             link.encoder()
                 .control(ControlKind::SyncBegin, self.generation, self.epoch + 1, &[]);
@@ -129,7 +130,7 @@ impl Primary {
     }
 
     /// Sends what waits.
-    pub(super) fn flush_link(&mut self, engine: &mut Engine) {
+    pub(super) fn flush_link(&mut self, engine: &mut Engine<P>) {
         let Some(link) = &mut self.link else { return };
         if let Err(error) = link.flush(self.staging.body()) {
             self.lose_link(engine, &error);
@@ -137,7 +138,7 @@ impl Primary {
     }
 
     /// Reads and writes what is possible.
-    pub(super) fn serve_link(&mut self, engine: &mut Engine) {
+    pub(super) fn serve_link(&mut self, engine: &mut Engine<P>) {
         self.flush_link(engine);
         let filled = match &mut self.link {
             Some(link) => link.fill(),
@@ -156,7 +157,7 @@ impl Primary {
         }
     }
 
-    fn take_frame(&mut self, engine: &mut Engine) -> Result<bool, LinkError> {
+    fn take_frame(&mut self, engine: &mut Engine<P>) -> Result<bool, LinkError> {
         let Some(link) = &mut self.link else {
             return Ok(false);
         };
@@ -180,7 +181,7 @@ impl Primary {
     }
 
     /// The secondary will never resume this generation.
-    fn take_farewell(&mut self, engine: &mut Engine, header: &crate::wire::Header) {
+    fn take_farewell(&mut self, engine: &mut Engine<P>, header: &crate::wire::Header) {
         tracing::info!(
             generation = header.generation,
             "the secondary leaves and says that it is outdated"
@@ -202,7 +203,7 @@ impl Primary {
     }
 
     /// Without a link nothing is acknowledged: outputs wait (frozen), unless there is no replica that they wait for.
-    pub(super) fn lose_link(&mut self, engine: &mut Engine, why: &LinkError) {
+    pub(super) fn lose_link(&mut self, engine: &mut Engine<P>, why: &LinkError) {
         let Some(link) = self.link.take() else { return };
         self.fail_in_flight(engine, link.outgoing.bytes_written());
         if self.baseline.take().is_some() {

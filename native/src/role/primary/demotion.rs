@@ -1,13 +1,11 @@
 //! The planned switchover: the last checkpoint with the guest stopped, its ack, the release of its outputs, the token.
 
-use std::os::fd::AsFd;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use rustix::event::PollFlags;
-
-use super::{Engine, Face, Fatal, Halt, Mode, Next, Primary, wait};
+use super::{Engine, Face, Fatal, Halt, Mode, Next, PeerLink, Ports, Primary, Ready};
 use crate::control::messages::GuestState;
 use crate::control::{DemoteOutcome, ReplyHandle, Role, State};
+use crate::guest::Vm;
 use crate::limits::{FORWARD_TIMEOUT, PACKETS_PER_TURN};
 use crate::link::LinkError;
 use crate::wire::{ControlKind, FrameKind, Header};
@@ -34,10 +32,10 @@ pub(super) struct Demotion {
 }
 
 impl Demotion {
-    pub(super) fn new(reply: ReplyHandle, timeout_ms: u64) -> Self {
+    pub(super) fn new(reply: ReplyHandle, deadline: Instant) -> Self {
         Self {
             reply: Some(reply),
-            deadline: Instant::now() + Duration::from_millis(timeout_ms),
+            deadline,
             stage: Stage::Waiting,
         }
     }
@@ -49,26 +47,30 @@ impl Demotion {
     }
 }
 
-impl Primary {
+impl<P: Ports> Primary<P> {
     /// Carries an order to demote on; the next role if it is done and the guest is not here any more.
-    pub(super) fn advance_demotion(&mut self, engine: &mut Engine) -> Result<Option<Next>, Fatal> {
+    pub(super) fn advance_demotion(
+        &mut self,
+        engine: &mut Engine<P>,
+    ) -> Result<Option<Next<P>>, Fatal> {
         let Some(demotion) = &self.demotion else {
             return Ok(None);
         };
-        let late = Instant::now() >= demotion.deadline;
+        let late = engine.now() >= demotion.deadline;
         match (demotion.stage, &self.mode) {
-            (Stage::Accepted, _) => Ok(Some(self.leave(engine, DemoteOutcome::HandedOver))),
-            // The secondary has every acknowledged epoch and what came later was never seen: it may go on, we may not.
-            (Stage::Unknown, _) | (_, Mode::Ended) => {
-                Ok(Some(self.leave(engine, DemoteOutcome::Discarded)))
+            (Stage::Accepted, _) => {
+                self.say_demoted(engine, DemoteOutcome::HandedOver);
+                self.forwarding_until = Some(engine.now() + FORWARD_TIMEOUT);
+                Ok(None)
             }
-            (Stage::Offered, _) if late => Ok(Some(self.leave(engine, DemoteOutcome::Discarded))),
+            // The secondary has every acknowledged epoch and what came later was never seen: it may go on, we may not.
+            (Stage::Unknown, _) | (_, Mode::Ended) => Ok(Some(self.discard(engine))),
             (Stage::Waiting, Mode::Solo(_)) if late || self.is_alone() => {
                 self.park(engine)?;
                 Ok(None)
             }
-            (Stage::Waiting, Mode::Guarded) if late => {
-                Ok(Some(self.leave(engine, DemoteOutcome::Discarded)))
+            (Stage::Offered, _) | (Stage::Waiting, Mode::Guarded) if late => {
+                Ok(Some(self.discard(engine)))
             }
             (Stage::Waiting, Mode::Guarded)
                 if self.last_acked && self.is_ready_for_checkpoint() =>
@@ -86,7 +88,7 @@ impl Primary {
     }
 
     /// The last checkpoint is acknowledged and its outputs are out.
-    fn offer(&mut self, engine: &mut Engine) {
+    fn offer(&mut self, engine: &mut Engine<P>) {
         if let (Some(demotion), Some(link)) = (&mut self.demotion, &mut self.link) {
             demotion.stage = Stage::Offered;
             link.encoder()
@@ -121,7 +123,13 @@ impl Primary {
         }
     }
 
-    fn leave(&mut self, engine: &mut Engine, outcome: DemoteOutcome) -> Next {
+    /// The guest must not run on here; whether it does elsewhere the cluster decides.
+    fn discard(&mut self, engine: &mut Engine<P>) -> Next<P> {
+        self.say_demoted(engine, DemoteOutcome::Discarded);
+        Next::Secondary(None)
+    }
+
+    fn say_demoted(&mut self, engine: &mut Engine<P>, outcome: DemoteOutcome) {
         tracing::info!(
             generation = self.generation,
             epoch = self.epoch,
@@ -139,48 +147,25 @@ impl Primary {
         if let Some(mut demotion) = self.demotion.take() {
             demotion.answer(outcome);
         }
-        if outcome == DemoteOutcome::HandedOver {
-            self.forward_inputs(engine);
-        }
-        Next::Secondary(None)
     }
 
     /// Until the guest runs on the other host, the network brings here what is sent to it. The secondary takes copies of
-    /// inputs until it is promoted, which ends the link.
-    fn forward_inputs(&mut self, engine: &mut Engine) {
-        let until = Instant::now() + FORWARD_TIMEOUT;
-        while let Some(link) = &self.link
-            && Instant::now() < until
-        {
-            engine.board.beat();
-            let link_flags = if link.outgoing.is_empty() {
-                PollFlags::IN
-            } else {
-                PollFlags::IN | PollFlags::OUT
-            };
-            let ready = wait(
-                [
-                    (Some(link.as_fd()), link_flags),
-                    (Some(engine.outlet.as_fd()), PollFlags::IN),
-                    (Some(engine.wake.as_fd()), PollFlags::IN),
-                ],
-                until.saturating_duration_since(Instant::now()),
-                &engine.wake,
-            );
-            // Whatever goes wrong here, the next role finds out for itself.
-            let Ok([from_link, _, orders]) = ready else {
-                return;
-            };
-            let is_over = from_link.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR)
-                || !orders.is_empty();
-            if is_over || !self.forward_waiting(engine) {
-                return;
-            }
-        }
+    /// inputs until it is promoted, which ends the link. Whatever goes wrong here, the next role finds out for itself.
+    pub(super) fn forward(&mut self, engine: &Engine<P>, ready: Ready) -> Option<Next<P>> {
+        let in_time = self
+            .forwarding_until
+            .is_some_and(|until| engine.now() < until);
+        // The secondary has nothing to say any more but the end.
+        let is_silent = |link: &mut PeerLink<P>| matches!(link.fill(), Ok(false));
+        let goes_on = in_time
+            && !ready.orders
+            && self.link.as_mut().is_some_and(is_silent)
+            && self.forward_waiting(engine);
+        (!goes_on).then_some(Next::Secondary(None))
     }
 
     /// Passes on what waits; false if that is not possible any more.
-    fn forward_waiting(&mut self, engine: &Engine) -> bool {
+    fn forward_waiting(&mut self, engine: &Engine<P>) -> bool {
         for _ in 0..PACKETS_PER_TURN {
             match engine.outlet.receive(&mut self.packet[..]) {
                 Ok(Some(length)) => self.mirror(length),
@@ -195,7 +180,7 @@ impl Primary {
     }
 
     /// Nobody can take the guest: it stays here, stopped, and can be promoted again.
-    fn park(&mut self, engine: &mut Engine) -> Result<(), Fatal> {
+    fn park(&mut self, engine: &mut Engine<P>) -> Result<(), Fatal> {
         self.guest.pause()?;
         self.take_events(engine);
         if matches!(self.mode, Mode::Ended) {
@@ -228,7 +213,7 @@ impl Primary {
 
     pub(super) fn take_end_ack(
         &mut self,
-        engine: &Engine,
+        engine: &Engine<P>,
         header: &Header,
     ) -> Result<(), LinkError> {
         if !self.end_told || header.generation != self.generation {

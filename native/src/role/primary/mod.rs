@@ -16,27 +16,25 @@ mod connection;
 mod demotion;
 mod orders;
 mod packets;
+mod waiting;
 
 use std::collections::BTreeMap;
-use std::os::fd::AsFd;
 use std::time::{Duration, Instant, SystemTime};
 
-use rustix::event::PollFlags;
 use uuid::Uuid;
 
 use self::baseline::Baseline;
 use self::commit::InFlight;
 use self::demotion::Demotion;
-use super::{Engine, Face, Fatal, Next, check_alive, wait};
+use super::{Engine, Face, Fatal, Next, PeerCaller, PeerLink, Ports, Ready};
 use crate::checkpoint::{Policy, Shadow, Staging, Stopwatch};
 use crate::control::messages::GuestState;
 use crate::control::{Event, Role, State};
+use crate::guest::Vm;
 use crate::guest::pages::PageSet;
-use crate::guest::{Guest, GuestError};
 use crate::hold::Hold;
-use crate::limits::{HEARTBEAT, PACKET_MAX_BYTES};
-use crate::link::Link;
-use crate::qmp::{GuestEvent, QmpError};
+use crate::limits::PACKET_MAX_BYTES;
+use crate::qmp::GuestEvent;
 use crate::release::{PeerOutdated, Solo};
 
 /// How often what the loop counts is published.
@@ -91,8 +89,8 @@ impl Standing {
 }
 
 /// A running guest.
-pub struct Primary {
-    guest: Guest,
+pub struct Primary<P: Ports> {
+    guest: P::Vm,
     fingerprint: BTreeMap<String, String>,
     generation: u64,
     /// Last acknowledged epoch of this generation.
@@ -106,7 +104,7 @@ pub struct Primary {
     owed: PageSet,
     /// Pages of the checkpoint on its way; owed again if it fails.
     captured: PageSet,
-    link: Option<Link>,
+    link: Option<PeerLink<P>>,
     /// The engine that holds, or is about to hold, our replica.
     replica_holder: Option<Uuid>,
     peer_outdated: Option<PeerOutdated>,
@@ -126,27 +124,30 @@ pub struct Primary {
     /// The guest's end has been told to the secondary.
     end_told: bool,
     demotion: Option<Demotion>,
+    /// The guest was handed over; until then what is still sent to it here is passed on.
+    forwarding_until: Option<Instant>,
     packet: Box<[u8]>,
     last_shown: Instant,
     last_outdated_event: Instant,
     dial_complaint: Option<String>,
 }
 
-impl Primary {
+impl<P: Ports> Primary<P> {
     /// Takes over a guest that runs already.
     ///
     /// # Errors
     /// If the staging area is not to be had.
-    pub fn begin(engine: &Engine, guest: Guest, beginning: Beginning) -> Result<Self, Fatal> {
+    pub fn begin(engine: &Engine<P>, guest: P::Vm, beginning: Beginning) -> Result<Self, Fatal> {
         let pages = guest.pages();
+        let now = engine.now();
         let primary = Self {
             fingerprint: beginning.fingerprint,
             generation: beginning.permit.generation(),
             epoch: 0,
             mode: Mode::Solo(beginning.permit),
             hold: Hold::new(engine.spec.limits.hold_bytes),
-            staging: Staging::new().map_err(Fatal::Staging)?,
-            shadow: Shadow::new().map_err(Fatal::Staging)?,
+            staging: Staging::new(engine.sizes).map_err(Fatal::Staging)?,
+            shadow: Shadow::new(engine.sizes).map_err(Fatal::Staging)?,
             owed: PageSet::new(pages),
             captured: PageSet::new(pages),
             link: None,
@@ -154,7 +155,7 @@ impl Primary {
             peer_outdated: None,
             baseline: None,
             in_flight: None,
-            policy: Policy::new(engine.tuning, engine.spec.epoch_bounds(), Instant::now()),
+            policy: Policy::new(engine.tuning, engine.spec.epoch_bounds(), now),
             standing: Standing::default(),
             throttles: 0,
             halt: None,
@@ -162,9 +163,10 @@ impl Primary {
             pause: None,
             end_told: false,
             demotion: None,
+            forwarding_until: None,
             packet: vec![0; PACKET_MAX_BYTES].into_boxed_slice(),
-            last_shown: Instant::now(),
-            last_outdated_event: Instant::now(),
+            last_shown: now,
+            last_outdated_event: now,
             dial_complaint: None,
             guest,
         };
@@ -176,143 +178,71 @@ impl Primary {
         Ok(primary)
     }
 
-    /// Runs until demoted or stopped.
+    /// Looks at what is `ready` and does what is due; the next role if this one is over.
     ///
     /// # Errors
     /// [`Fatal`] if the guest is lost.
-    pub fn run(mut self, engine: &mut Engine) -> Result<Next, Fatal> {
-        match self.live(engine) {
-            // Often seen before its death is: how it died says more.
-            Err(Fatal::Guest(GuestError::Qmp(QmpError::Closed))) => {
-                Err(self.guest.obituary().into())
-            }
-            outcome => outcome,
+    pub fn turn(&mut self, engine: &mut Engine<P>, ready: Ready) -> Result<Option<Next<P>>, Fatal> {
+        engine.board.beat();
+        if self.forwarding_until.is_some() {
+            return Ok(self.forward(engine, ready));
         }
-    }
-
-    fn live(&mut self, engine: &mut Engine) -> Result<Next, Fatal> {
-        loop {
-            let ready = self.wait(engine)?;
-            engine.board.beat();
-            let [from_link, from_guest, from_world, orders, from_qmp, death] = ready;
-            if !from_link.is_empty() {
-                self.serve_link(engine);
-            }
-            // After what has arrived was read: an ack that is here is not overdue.
-            self.keep_link(engine);
-            if !from_guest.is_empty() {
-                self.take_outputs(engine)?;
-            }
-            if !from_world.is_empty() {
-                self.take_inputs(engine)?;
-            }
-            check_alive(&mut self.guest, death)?;
-            if !from_qmp.is_empty() {
-                self.pump_events()?;
-            }
-            self.take_events(engine);
-            if !orders.is_empty() {
-                engine.wake.hush();
-                if let Some(next) = self.obey(engine)? {
-                    return Ok(next);
-                }
-            }
-            self.end_sync_pause()?;
-            self.throttle()?;
-            self.advance_baseline(engine)?;
-            if self.wants_checkpoint() {
-                // What has arrived by now should not wait for its copy until the guest runs again.
-                self.take_inputs(engine)?;
-            }
-            if self.wants_checkpoint() {
-                self.checkpoint(engine)?;
-            }
-            if self.is_ready_for_checkpoint() {
-                self.guest.prepare_save()?;
-            }
-            self.tell_end();
-            if let Some(next) = self.advance_demotion(engine)? {
-                return Ok(next);
-            }
-            if self.last_shown.elapsed() >= SHOW_EVERY {
-                self.last_shown = Instant::now();
-                self.show(engine);
-                engine.show_statistics();
-                self.repeat_peer_outdated(engine);
-            }
+        if ready.link {
+            self.serve_link(engine);
         }
-    }
-
-    /// Waits for something to do; without sleeping while an ack is about to come.
-    fn wait(&self, engine: &Engine) -> Result<[PollFlags; 6], Fatal> {
-        let expected = self
-            .in_flight
-            .as_ref()
-            .and_then(InFlight::ack_expected_until);
-        while expected.is_some_and(|until| Instant::now() < until) {
-            let ready = self.poll(engine, Duration::ZERO)?;
-            if ready.iter().any(|flags| !flags.is_empty()) {
-                return Ok(ready);
-            }
-            std::thread::yield_now();
+        // After what has arrived was read: an ack that is here is not overdue.
+        self.keep_link(engine);
+        if ready.guest {
+            self.take_outputs(engine)?;
         }
-        let left = self.next_deadline();
-        self.poll(engine, left.saturating_duration_since(Instant::now()))
-    }
-
-    /// What is ready of the link, the guest, the world, the orders, QMP and QEMU's end.
-    fn poll(&self, engine: &Engine, timeout: Duration) -> Result<[PollFlags; 6], Fatal> {
-        let link_flags = match &self.link {
-            Some(link) if !link.outgoing.is_empty() => PollFlags::IN | PollFlags::OUT,
-            _ => PollFlags::IN,
-        };
-        // What does not fit in the hold stays in the guest's socket.
-        let net = (!self.hold.is_full()).then(|| self.guest.net());
-        wait(
-            [
-                (self.link.as_ref().map(AsFd::as_fd), link_flags),
-                (net, PollFlags::IN),
-                (Some(engine.outlet.as_fd()), PollFlags::IN),
-                (Some(engine.wake.as_fd()), PollFlags::IN),
-                (Some(self.guest.monitor.as_fd()), PollFlags::IN),
-                (Some(self.guest.pidfd()), PollFlags::IN),
-            ],
-            timeout,
-            &engine.wake,
-        )
-    }
-
-    /// When something is due even if nothing happens.
-    fn next_deadline(&self) -> Instant {
-        let now = Instant::now();
-        let mut deadline = now + HEARTBEAT;
-        if self.baseline.is_some()
-            && self
-                .link
-                .as_ref()
-                .is_some_and(|link| link.outgoing.is_empty())
+        if ready.world {
+            self.take_inputs(engine)?;
+        }
+        if ready.death {
+            return Err(self.guest.obituary().into());
+        }
+        if ready.news {
+            self.guest.pump_events()?;
+        }
+        self.take_events(engine);
+        if ready.orders
+            && let Some(next) = self.obey(engine)?
         {
-            return now;
+            return Ok(Some(next));
+        }
+        self.end_sync_pause(engine)?;
+        self.throttle(engine)?;
+        self.advance_baseline(engine)?;
+        if self.wants_checkpoint(engine) {
+            // What has arrived by now should not wait for its copy until the guest runs again.
+            self.take_inputs(engine)?;
+        }
+        if self.wants_checkpoint(engine) {
+            self.checkpoint(engine)?;
         }
         if self.is_ready_for_checkpoint() {
-            deadline = deadline.min(self.policy.due());
+            self.guest.prepare_save()?;
         }
-        if let Some(demotion) = &self.demotion {
-            deadline = deadline.min(demotion.deadline);
+        self.tell_end();
+        if let Some(next) = self.advance_demotion(engine)? {
+            return Ok(Some(next));
         }
-        deadline
-    }
-
-    /// Reads QEMU's own news.
-    fn pump_events(&mut self) -> Result<(), Fatal> {
-        self.guest.monitor.pump().map_err(GuestError::from)?;
-        Ok(())
+        let now = engine.now();
+        let is_due = now.saturating_duration_since(self.last_shown) >= SHOW_EVERY;
+        // One that has handed its guest over has said all that there is to say.
+        if is_due && self.forwarding_until.is_none() {
+            self.last_shown = now;
+            self.show(engine);
+            engine.show_statistics();
+            self.repeat_peer_outdated(engine);
+        }
+        Ok(None)
     }
 
     /// Acts on the news read so far, also those that came with the answer to a command: a guest that has powered itself
     /// off must not be told to run on, QEMU refuses that.
-    fn take_events(&mut self, engine: &mut Engine) {
-        while let Some(event) = self.guest.monitor.next_event() {
+    fn take_events(&mut self, engine: &mut Engine<P>) {
+        while let Some(event) = self.guest.next_event() {
             match event {
                 GuestEvent::PoweredOff => self.guest_ended(engine),
                 GuestEvent::Resumed(at) => self.note_pause(engine, at),
@@ -323,7 +253,7 @@ impl Primary {
     }
 
     /// The guest runs again: QEMU says since when, which is before we come to read it.
-    fn note_pause(&mut self, engine: &mut Engine, resumed_at: Duration) {
+    fn note_pause(&mut self, engine: &mut Engine<P>, resumed_at: Duration) {
         let Some((paused_at, stopwatch)) = self.pause.take() else {
             return;
         };
@@ -335,7 +265,7 @@ impl Primary {
     }
 
     /// The guest powered itself off: that ends its generation. A replica must not bring it back to life.
-    fn guest_ended(&mut self, engine: &Engine) {
+    fn guest_ended(&mut self, engine: &Engine<P>) {
         tracing::info!(generation = self.generation, "the guest powered itself off");
         self.halt = Some(Halt::PoweredOff);
         self.last_acked = false;
@@ -344,14 +274,14 @@ impl Primary {
     }
 
     /// A guest that has powered itself off and has no replica has come to its end.
-    fn solo_again(&mut self, engine: &Engine) {
+    fn solo_again(&mut self, engine: &Engine<P>) {
         if self.halt == Some(Halt::PoweredOff) && matches!(self.mode, Mode::Solo(_)) {
             self.baseline = None;
             self.finish_end(engine);
         }
     }
 
-    fn finish_end(&mut self, engine: &Engine) {
+    fn finish_end(&mut self, engine: &Engine<P>) {
         self.mode = Mode::Ended;
         self.link = None;
         engine.show_peer(false, None, None);
@@ -362,11 +292,14 @@ impl Primary {
     }
 
     /// The supervisor that should have heard of it may have been started since.
-    fn repeat_peer_outdated(&mut self, engine: &Engine) {
+    fn repeat_peer_outdated(&mut self, engine: &Engine<P>) {
         if let (Mode::Guarded, Some(proof)) = (&self.mode, &self.peer_outdated)
-            && self.last_outdated_event.elapsed() >= REPEAT_OUTDATED_EVERY
+            && engine
+                .now()
+                .saturating_duration_since(self.last_outdated_event)
+                >= REPEAT_OUTDATED_EVERY
         {
-            self.last_outdated_event = Instant::now();
+            self.last_outdated_event = engine.now();
             engine.events.send(Event::PeerOutdated {
                 generation: proof.generation(),
             });
@@ -374,7 +307,7 @@ impl Primary {
     }
 
     /// Stops the guest while its outputs cannot go anywhere, and lets it run again when they can.
-    fn throttle(&mut self) -> Result<(), Fatal> {
+    fn throttle(&mut self, engine: &Engine<P>) -> Result<(), Fatal> {
         let full = self.hold.is_above_high_water();
         if full && !self.standing.for_hold {
             // A guest that sends faster than checkpoints go is paused many times a second: said at 1, 2, 4, 8 …
@@ -391,25 +324,25 @@ impl Primary {
             self.guest.pause()?;
         } else if !full && self.standing.for_hold {
             self.standing.for_hold = false;
-            self.run_on()?;
+            self.run_on(engine)?;
         }
         Ok(())
     }
 
     /// The checkpoint for whose end the guest stands still has come to it, well or not.
-    fn end_sync_pause(&mut self) -> Result<(), Fatal> {
+    fn end_sync_pause(&mut self, engine: &Engine<P>) -> Result<(), Fatal> {
         if self.standing.for_ack && self.in_flight.is_none() {
             self.standing.for_ack = false;
-            self.run_on()?;
+            self.run_on(engine)?;
         }
         Ok(())
     }
 
     /// Lets the guest run, unless there is a reason left for which it stands still.
-    fn run_on(&mut self) -> Result<(), Fatal> {
+    fn run_on(&mut self, engine: &Engine<P>) -> Result<(), Fatal> {
         if self.halt.is_none() && !self.standing.still() {
             self.guest.resume()?;
-            self.policy.resumed(Instant::now());
+            self.policy.resumed(engine.now());
         }
         Ok(())
     }
@@ -430,7 +363,7 @@ impl Primary {
         }
     }
 
-    fn show(&self, engine: &Engine) {
+    fn show(&self, engine: &Engine<P>) {
         let (role, state) = self.state();
         let guest = match &self.mode {
             Mode::Ended => GuestState::Ended,
@@ -447,7 +380,7 @@ impl Primary {
         let progress = self
             .baseline
             .as_ref()
-            .map(|baseline| baseline.progress(&self.owed));
+            .map(|baseline| baseline.progress(&self.owed, engine.now()));
         engine.board.update(|status| {
             status.sync_progress = progress;
             status.held_packets = self.hold.packets() as u64;
@@ -456,6 +389,6 @@ impl Primary {
     }
 }
 
-fn ack_timeout(engine: &Engine) -> Duration {
+fn ack_timeout<P: Ports>(engine: &Engine<P>) -> Duration {
     Duration::from_millis(u64::from(engine.spec.limits.ack_timeout_ms))
 }

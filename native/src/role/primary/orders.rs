@@ -1,16 +1,19 @@
 //! What the supervisor orders, and who knocks at the door of an engine that runs a guest.
 
+use std::time::Duration;
+
 use super::demotion::Demotion;
-use super::{Engine, Fatal, Mode, Next, Primary};
+use super::{Engine, Fatal, Mode, Next, PeerCaller, Ports, Primary};
 use crate::control::{ErrorCode, OkBody, Order, OrderCommand, PromoteMode, ReplyHandle};
-use crate::link::Caller;
+use crate::guest::Vm;
+use crate::link::Door;
 use crate::release::Solo;
 use crate::role::admission::{Ourselves, identify};
 use crate::wire::RefuseCode;
 
-impl Primary {
+impl<P: Ports> Primary<P> {
     /// Serves everybody who has rung.
-    pub(super) fn obey(&mut self, engine: &mut Engine) -> Result<Option<Next>, Fatal> {
+    pub(super) fn obey(&mut self, engine: &mut Engine<P>) -> Result<Option<Next<P>>, Fatal> {
         while let Some(caller) = engine.listener.caller() {
             if let Some(next) = self.answer_door(engine, caller) {
                 return Ok(Some(next));
@@ -18,7 +21,7 @@ impl Primary {
         }
         while let Ok(Order { command, reply }) = engine.orders.try_recv() {
             match command {
-                OrderCommand::Demote { timeout_ms } => self.demote(timeout_ms, reply),
+                OrderCommand::Demote { timeout_ms } => self.demote(engine, timeout_ms, reply),
                 OrderCommand::EnterSolo { generation } => {
                     self.enter_solo(engine, generation, reply);
                 }
@@ -45,7 +48,7 @@ impl Primary {
     }
 
     /// Another primary calls. Only a parked guest gives way, and only to a newer history of the same guest.
-    fn answer_door(&mut self, engine: &Engine, caller: Caller) -> Option<Next> {
+    fn answer_door(&mut self, engine: &Engine<P>, caller: PeerCaller<P>) -> Option<Next<P>> {
         let us = Ourselves {
             resource: &engine.spec.resource,
             vm_uuid: engine.spec.machine.uuid,
@@ -77,17 +80,18 @@ impl Primary {
         None
     }
 
-    fn demote(&mut self, timeout_ms: u64, reply: ReplyHandle) {
+    fn demote(&mut self, engine: &Engine<P>, timeout_ms: u64, reply: ReplyHandle) {
         if matches!(self.mode, Mode::Parked) {
             reply.demoted(crate::control::DemoteOutcome::Parked);
         } else if self.demotion.is_some() {
             reply.error(ErrorCode::WrongRole, "a demotion is under way already");
         } else {
-            self.demotion = Some(Demotion::new(reply, timeout_ms));
+            let deadline = engine.now() + Duration::from_millis(timeout_ms);
+            self.demotion = Some(Demotion::new(reply, deadline));
         }
     }
 
-    fn enter_solo(&mut self, engine: &mut Engine, generation: u64, reply: ReplyHandle) {
+    fn enter_solo(&mut self, engine: &mut Engine<P>, generation: u64, reply: ReplyHandle) {
         let (Mode::Guarded, Some(proof)) = (&self.mode, self.peer_outdated) else {
             let message = format!(
                 "{} has not said that its replica of generation {} is outdated",
@@ -119,7 +123,7 @@ impl Primary {
 
     fn unpark(
         &mut self,
-        engine: &mut Engine,
+        engine: &mut Engine<P>,
         mode: PromoteMode,
         generation: u64,
         reply: ReplyHandle,

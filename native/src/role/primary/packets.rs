@@ -1,40 +1,39 @@
 //! Packets between the guest and the world.
 
-use std::time::Instant;
-
-use super::{Engine, Fatal, Mode, Primary};
+use super::{Engine, Fatal, Mode, Ports, Primary};
+use crate::guest::Vm;
 use crate::limits::{MIRRORED_PACKET_MAX_BYTES, MIRRORING_BACKLOG_MAX_BYTES, PACKETS_PER_TURN};
 use crate::wire::ControlKind;
 
-impl Primary {
+impl<P: Ports> Primary<P> {
     /// Takes what the guest has sent: into the hold, or straight out if this engine runs the only copy.
-    pub(super) fn take_outputs(&mut self, engine: &mut Engine) -> Result<(), Fatal> {
+    pub(super) fn take_outputs(&mut self, engine: &mut Engine<P>) -> Result<(), Fatal> {
         let before = self.hold.packets();
         for _ in 0..PACKETS_PER_TURN {
             if self.hold.is_full() || !self.take_output(engine)? {
                 break;
             }
         }
-        self.count_outputs(before);
+        self.count_outputs(engine, before);
         Ok(())
     }
 
     /// Takes everything that the stopped guest had sent before it was stopped: it belongs to the epoch that ends.
     ///
     /// The socket is bounded, so this ends; the hold was below its high water, so there is room.
-    pub(super) fn drain_outputs(&mut self, engine: &mut Engine) -> Result<(), Fatal> {
+    pub(super) fn drain_outputs(&mut self, engine: &mut Engine<P>) -> Result<(), Fatal> {
         let before = self.hold.packets();
         while self.take_output(engine)? {}
-        self.count_outputs(before);
+        self.count_outputs(engine, before);
         Ok(())
     }
 
-    fn count_outputs(&mut self, before: usize) {
+    fn count_outputs(&mut self, engine: &Engine<P>, before: usize) {
         let joined = u32::try_from(self.hold.packets() - before).unwrap_or(u32::MAX);
-        self.policy.output(joined, Instant::now());
+        self.policy.output(joined, engine.now());
     }
 
-    fn take_output(&mut self, engine: &mut Engine) -> Result<bool, Fatal> {
+    fn take_output(&mut self, engine: &mut Engine<P>) -> Result<bool, Fatal> {
         let Some(length) = self
             .guest
             .receive(&mut self.packet[..])
@@ -55,7 +54,7 @@ impl Primary {
     /// An input is part of no epoch, and nothing waits for the copy: what a failover loses the sender repeats. But it
     /// repeats after a time-out that has doubled with each try while nobody answered; with the copy the promoted guest
     /// answers at once.
-    pub(super) fn take_inputs(&mut self, engine: &mut Engine) -> Result<(), Fatal> {
+    pub(super) fn take_inputs(&mut self, engine: &mut Engine<P>) -> Result<(), Fatal> {
         for _ in 0..PACKETS_PER_TURN {
             let Some(length) = engine
                 .outlet

@@ -1,26 +1,26 @@
 //! From a secondary to a primary: hot, from a complete replica, or cold, where there is nothing to go on from.
 
-use std::time::Instant;
-
 use super::super::primary::Beginning;
 use super::super::replica::ReplicaState;
-use super::super::{Engine, Fatal, Next, Primary};
+use super::super::{Engine, Fatal, Next, Ports, Primary};
 use super::Secondary;
 use crate::control::messages::PromotionTimes;
 use crate::control::{ErrorCode, PromoteMode, ReplyHandle};
-use crate::guest::{Guest, Start};
+use crate::guest::{Start, Vm};
 use crate::release::Solo;
 use crate::report;
 
-impl Secondary {
+impl<P: Ports> Secondary<P> {
     pub(super) fn refuse_hot(
         &self,
-        engine: &Engine,
+        engine: &Engine<P>,
         generation: u64,
     ) -> Option<(ErrorCode, String)> {
         if !self.replica.is_complete() {
             let how_far = match self.replica.state {
-                ReplicaState::Receiving => format!("receiving, {}%", self.progress().percent),
+                ReplicaState::Receiving => {
+                    format!("receiving, {}%", self.progress(engine.now()).percent)
+                }
                 _ => "empty".to_owned(),
             };
             let message = format!(
@@ -38,7 +38,7 @@ impl Secondary {
         })
     }
 
-    pub(super) fn refuse_cold(&self, engine: &Engine) -> Option<(ErrorCode, String)> {
+    pub(super) fn refuse_cold(&self, engine: &Engine<P>) -> Option<(ErrorCode, String)> {
         if let Some(connection) = &self.link {
             let message = format!(
                 "{} runs the guest of {}: a cold start here would make a second one",
@@ -55,17 +55,17 @@ impl Secondary {
 
     pub(super) fn promote_hot(
         mut self,
-        engine: &mut Engine,
+        engine: &mut Engine<P>,
         generation: u64,
         reply: ReplyHandle,
-    ) -> Result<Next, Fatal> {
-        let started = Instant::now();
+    ) -> Result<Next<P>, Fatal> {
+        let started = engine.now();
         self.link = None;
         if let Err(error) = self.guest.load(&self.replica.device_state) {
             reply.error(ErrorCode::EngineFailed, report::chain(&error));
             return Err(error.into());
         }
-        let load = started.elapsed();
+        let load = engine.now().saturating_duration_since(started);
         let permit = Solo::promoted(generation);
         engine.outlet.replay(&permit, &self.replica.unreleased);
         self.guest.announce()?;
@@ -75,7 +75,7 @@ impl Secondary {
         for packet in earlier.iter().chain(latest.iter()) {
             self.guest.deliver(packet).map_err(Fatal::Network)?;
         }
-        for packet in self.strays.recent() {
+        for packet in self.strays.recent(engine.now()) {
             self.guest.deliver(packet).map_err(Fatal::Network)?;
             strays += 1;
         }
@@ -83,7 +83,7 @@ impl Secondary {
             |duration: std::time::Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         engine.promotion = Some(PromotionTimes {
             load: micros(load),
-            total: micros(started.elapsed()),
+            total: micros(engine.now().saturating_duration_since(started)),
         });
         tracing::info!(
             generation,
@@ -107,13 +107,12 @@ impl Secondary {
 
     pub(super) fn promote_cold(
         self,
-        engine: &mut Engine,
+        engine: &mut Engine<P>,
         generation: u64,
         reply: ReplyHandle,
-    ) -> Result<Next, Fatal> {
-        let fingerprint = self.fingerprint;
+    ) -> Result<Next<P>, Fatal> {
         drop(self.guest);
-        let mut guest = match Guest::start(&engine.spec, engine.accel.accel, Start::Cold) {
+        let mut guest = match engine.ports.start_guest(&engine.spec, Start::Cold) {
             Ok(guest) => guest,
             Err(error) => {
                 reply.error(ErrorCode::EngineFailed, report::chain(&error));
@@ -127,7 +126,7 @@ impl Secondary {
             guest,
             Beginning {
                 permit,
-                fingerprint,
+                fingerprint: self.fingerprint,
             },
         )?;
         reply.promoted(PromoteMode::Cold);

@@ -1,0 +1,174 @@
+//! What the roles ask of a guest, whoever runs it: a QEMU, or a simulator.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::time::Instant;
+
+use crate::guest::pages::PageSet;
+use crate::guest::process::{Guest, GuestError};
+use crate::qmp::GuestEvent;
+use crate::spec::Spec;
+use crate::sys::memory::SharedMapping;
+
+/// Guest RAM, which may change under our eyes: it is copied out and in, never borrowed.
+pub trait Ram {
+    /// Size in bytes.
+    fn bytes(&self) -> usize;
+
+    /// Copies `into.len()` bytes from `offset`.
+    ///
+    /// # Panics
+    /// If the range lies outside of RAM; so do the others.
+    fn copy_out(&self, offset: usize, into: &mut [u8]);
+
+    /// Copies `from` to `offset`.
+    fn copy_in(&mut self, offset: usize, from: &[u8]);
+
+    /// Makes `bytes` bytes from `offset` zero.
+    fn zero(&mut self, offset: usize, bytes: usize);
+}
+
+impl Ram for SharedMapping {
+    fn bytes(&self) -> usize {
+        Self::bytes(self)
+    }
+
+    fn copy_out(&self, offset: usize, into: &mut [u8]) {
+        Self::copy_out(self, offset, into);
+    }
+
+    fn copy_in(&mut self, offset: usize, from: &[u8]) {
+        Self::copy_in(self, offset, from);
+    }
+
+    fn zero(&mut self, offset: usize, bytes: usize) {
+        Self::zero(self, offset, bytes);
+    }
+}
+
+/// A guest and whoever runs it. What each call does and reports is said at [`Guest`]'s methods of the same name. A
+/// [`GuestError`] means that the state of the guest is not known any more.
+#[expect(clippy::missing_errors_doc, reason = "said once, at the trait")]
+pub trait Vm {
+    /// Its RAM.
+    type Ram: Ram;
+
+    /// What must be equal on the other host.
+    fn fingerprint(&self, spec: &Spec) -> Result<BTreeMap<String, String>, GuestError>;
+    /// Process that runs it.
+    fn pid(&self) -> u32;
+    /// Pages of RAM.
+    fn pages(&self) -> usize;
+    /// Its RAM.
+    fn ram(&self) -> &Self::Ram;
+    /// Its RAM, to be written.
+    fn ram_mut(&mut self) -> &mut Self::Ram;
+    /// Takes one packet that the guest sent.
+    fn receive(&self, into: &mut [u8]) -> io::Result<Option<usize>>;
+    /// Gives the guest a packet; false if there was no room for it.
+    fn deliver(&self, packet: &[u8]) -> io::Result<bool>;
+    /// Stops the vCPUs and saves the device state; returns when they stood still.
+    fn stop_and_save(&mut self) -> Result<Instant, GuestError>;
+    /// Makes the next [`Vm::stop_and_save`] fast.
+    fn prepare_save(&mut self) -> Result<(), GuestError>;
+    /// Copies the device state that was saved last into `into`; returns its length.
+    fn read_device_state(&self, into: &mut [u8]) -> io::Result<usize>;
+    /// Stops the vCPUs.
+    fn pause(&mut self) -> Result<(), GuestError>;
+    /// Lets the vCPUs run.
+    fn resume(&mut self) -> Result<(), GuestError>;
+    /// Begins to track written pages, or begins anew.
+    fn track(&mut self) -> Result<(), GuestError>;
+    /// Adds the pages written since the last call to `pages`.
+    fn collect_dirty(&mut self, pages: &mut PageSet) -> Result<(), GuestError>;
+    /// Loads a device state; RAM holds the replica.
+    fn load(&mut self, device_state: &[u8]) -> Result<(), GuestError>;
+    /// Announces the guest's address to the network.
+    fn announce(&mut self) -> Result<(), GuestError>;
+    /// Reads news of the guest.
+    fn pump_events(&mut self) -> Result<(), GuestError>;
+    /// The next news, of those read so far.
+    fn next_event(&mut self) -> Option<GuestEvent>;
+    /// How it ended.
+    fn obituary(&mut self) -> GuestError;
+}
+
+impl Vm for Guest {
+    type Ram = SharedMapping;
+
+    fn fingerprint(&self, spec: &Spec) -> Result<BTreeMap<String, String>, GuestError> {
+        Self::fingerprint(self, spec)
+    }
+
+    fn pid(&self) -> u32 {
+        Self::pid(self)
+    }
+
+    fn pages(&self) -> usize {
+        Self::pages(self)
+    }
+
+    fn ram(&self) -> &SharedMapping {
+        &self.ram
+    }
+
+    fn ram_mut(&mut self) -> &mut SharedMapping {
+        &mut self.ram
+    }
+
+    fn receive(&self, into: &mut [u8]) -> io::Result<Option<usize>> {
+        Self::receive(self, into)
+    }
+
+    fn deliver(&self, packet: &[u8]) -> io::Result<bool> {
+        Self::deliver(self, packet)
+    }
+
+    fn stop_and_save(&mut self) -> Result<Instant, GuestError> {
+        Self::stop_and_save(self)
+    }
+
+    fn prepare_save(&mut self) -> Result<(), GuestError> {
+        Self::prepare_save(self)
+    }
+
+    fn read_device_state(&self, into: &mut [u8]) -> io::Result<usize> {
+        self.state_file.read(into)
+    }
+
+    fn pause(&mut self) -> Result<(), GuestError> {
+        Self::pause(self)
+    }
+
+    fn resume(&mut self) -> Result<(), GuestError> {
+        Self::resume(self)
+    }
+
+    fn track(&mut self) -> Result<(), GuestError> {
+        Self::track(self)
+    }
+
+    fn collect_dirty(&mut self, pages: &mut PageSet) -> Result<(), GuestError> {
+        Self::collect_dirty(self, pages)
+    }
+
+    fn load(&mut self, device_state: &[u8]) -> Result<(), GuestError> {
+        Self::load(self, device_state)
+    }
+
+    fn announce(&mut self) -> Result<(), GuestError> {
+        Self::announce(self)
+    }
+
+    fn pump_events(&mut self) -> Result<(), GuestError> {
+        Ok(self.monitor.pump()?)
+    }
+
+    fn next_event(&mut self) -> Option<GuestEvent> {
+        self.monitor.next_event()
+    }
+
+    fn obituary(&mut self) -> GuestError {
+        Self::obituary(self)
+    }
+}

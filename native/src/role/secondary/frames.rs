@@ -1,0 +1,109 @@
+//! What the primary says, frame by frame.
+
+use super::super::replica::{Replica, ReplicaState};
+use super::super::{Engine, Ports};
+use super::Secondary;
+use super::connection::Connection;
+use crate::guest::Vm;
+use crate::link::LinkError;
+use crate::wire::{ControlKind, FrameKind, Header, Step};
+
+impl<P: Ports> Secondary<P> {
+    /// Takes one frame; false if there is none.
+    pub(super) fn take_frame(&mut self, engine: &Engine<P>) -> Result<bool, LinkError> {
+        let Some(Connection {
+            link,
+            engine_id,
+            generation,
+            ..
+        }) = self.link.as_mut()
+        else {
+            return Ok(false);
+        };
+        let Some(frame) = link.reader.next()? else {
+            return Ok(false);
+        };
+        let header = frame.header;
+        match header.kind {
+            kind if kind.is_transaction() => {
+                if self.assembly.feed(&header, frame.payload)? == Step::Complete {
+                    let transaction = self.assembly.transaction().expect("the step was Complete");
+                    let ram = self.guest.ram();
+                    let holds = |page, hash| Replica::holds(ram, page, hash);
+                    let acknowledgement = match transaction.acknowledgement(holds) {
+                        Ok(acknowledgement) => acknowledgement,
+                        Err(page) => {
+                            self.assembly.reject();
+                            self.replica.discard();
+                            return Err(LinkError::ForeignBase { page });
+                        }
+                    };
+                    // Staged and checked: it is ours whatever happens now, so the primary need not wait for the copy.
+                    link.encoder().ack(acknowledgement);
+                    let sent = link.flush(&[]);
+                    let first = !self.replica.is_complete();
+                    self.replica.apply(self.guest.ram_mut(), transaction);
+                    self.assembly.reset();
+                    if first {
+                        self.show(engine);
+                    } else {
+                        let epoch = self.replica.epoch;
+                        engine.board.update(|status| status.epoch = epoch);
+                    }
+                    // Only now: that the primary cannot hear the ack makes the transaction no less ours.
+                    sent?;
+                }
+            }
+            FrameKind::SyncPages if self.replica.state == ReplicaState::Receiving => {
+                let pages = self.guest.pages() as u64;
+                let before = self.replica.baseline_bytes >> 24;
+                self.replica
+                    .apply_baseline(self.guest.ram_mut(), frame.payload, pages)?;
+                if self.replica.baseline_bytes >> 24 != before {
+                    self.show(engine);
+                }
+            }
+            FrameKind::Input => self.replica.note_input(frame.payload),
+            FrameKind::SyncBegin => {
+                // A primary may have gone solo, in a new generation, since it introduced itself.
+                *generation = header.generation;
+                self.assembly.expect(header.generation, header.epoch);
+                self.replica.begin(header.generation, *engine_id);
+                self.receiving_since = engine.now();
+                self.show(engine);
+            }
+            FrameKind::Handover if self.replica.can_be_handed_over(&header) => {
+                self.replica.state = ReplicaState::HandedOver;
+                self.confirm(engine, ControlKind::HandoverAck, &header)?;
+            }
+            FrameKind::End if header.generation == self.replica.generation => {
+                // The guest powered itself off. It must not come back to life from here.
+                self.replica.discard();
+                self.confirm(engine, ControlKind::EndAck, &header)?;
+            }
+            found => {
+                return Err(LinkError::Turn {
+                    found,
+                    state: "this side is a secondary",
+                });
+            }
+        }
+        Ok(true)
+    }
+
+    /// Shows the new state first: whoever hears of the confirmation from the primary may ask here at once.
+    fn confirm(
+        &mut self,
+        engine: &Engine<P>,
+        kind: ControlKind,
+        header: &Header,
+    ) -> Result<(), LinkError> {
+        self.show(engine);
+        if let Some(Connection { link, .. }) = &mut self.link {
+            link.encoder()
+                .control(kind, header.generation, header.epoch, &[]);
+            link.flush(&[])?;
+        }
+        Ok(())
+    }
+}
