@@ -4,9 +4,8 @@ mod common;
 
 use std::fs;
 use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt;
 
-use common::engine::{Engine, bare_spec};
+use common::engine::{Engine, bare_spec, qemu_script};
 use common::{Lab, in_lab, ip};
 use serde_json::{Value, json};
 
@@ -179,12 +178,66 @@ fn what_qemu_refuses_is_told_in_qemus_words() {
 fn a_device_whose_state_cannot_be_saved_is_refused_by_name() {
     in_lab(|lab| {
         // The specification has no such device, so it comes behind the engine's back.
-        let qemu = lab.folder().join("qemu");
-        let script = "#!/bin/sh\nexec /usr/bin/qemu-system-x86_64 \"$@\" -device nvme,serial=1\n";
-        fs::write(&qemu, script).expect("write");
-        fs::set_permissions(&qemu, fs::Permissions::from_mode(0o755)).expect("mode");
+        let qemu = qemu_script(lab, "qemu", "exec $QEMU \"$@\" -device nvme,serial=1");
         let outcome = refused_with(lab, |spec| spec["machine"]["qemu"] = json!(qemu));
         says(&outcome, 3, "qemu-start", &["nvme is not migratable"]);
+    });
+}
+
+#[test]
+fn memory_that_a_replica_would_lack_is_refused_with_the_device() {
+    in_lab(|lab| {
+        for (name, device, parts) in [
+            (
+                "vga",
+                "-device VGA",
+                [
+                    "the VGA controller at PCI address 0000:00:03.0 has 16384 KiB",
+                    "\"0000:00:03.0/vga.vram\"",
+                    "leave the display out",
+                ],
+            ),
+            (
+                "rom",
+                "-netdev user,id=more -device e1000,netdev=more",
+                [
+                    "the Ethernet controller at PCI address 0000:00:03.0",
+                    "e1000.rom",
+                    "romfile=",
+                ],
+            ),
+        ] {
+            let qemu = qemu_script(lab, name, &format!("exec $QEMU \"$@\" {device}"));
+            let outcome = refused_with(lab, |spec| spec["machine"]["qemu"] = json!(qemu));
+            says(&outcome, 3, "qemu-start", &parts);
+        }
+    });
+}
+
+#[test]
+fn a_machine_type_without_a_version_is_refused_with_the_one_to_write() {
+    in_lab(|lab| {
+        let versions = std::process::Command::new("/usr/bin/qemu-system-x86_64")
+            .args(["-machine", "help"])
+            .output()
+            .expect("QEMU");
+        let text = String::from_utf8_lossy(&versions.stdout).into_owned();
+        for alias in ["pc", "q35"] {
+            // "pc    Standard PC (i440FX + PIIX, 1996) (alias of pc-i440fx-7.2)"
+            let line = text
+                .lines()
+                .find(|line| line.split_whitespace().next() == Some(alias));
+            let name = line
+                .and_then(|line| line.split("(alias of ").nth(1)?.strip_suffix(')'))
+                .expect("an alias");
+            let outcome = refused_with(lab, |spec| spec["machine"]["type"] = json!(alias));
+            says(
+                &outcome,
+                3,
+                "qemu-start",
+                &[&format!("write {name} instead")],
+            );
+        }
     });
 }
 

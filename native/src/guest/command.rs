@@ -1,9 +1,6 @@
 //! QEMU's command line. Primary and secondary must start the same machine: it is built in this one place.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs;
-use std::io;
 use std::path::Path;
 
 use crate::guest::accel::Accel;
@@ -123,41 +120,6 @@ pub fn arguments(
     list
 }
 
-/// What must be equal on both hosts for a state to be loadable: name → value, compared in the handshake.
-///
-/// # Errors
-/// If a file that the guest boots from cannot be read.
-pub fn fingerprint(
-    machine: &Machine,
-    accel: Accel,
-    qemu_version: &str,
-) -> io::Result<BTreeMap<String, String>> {
-    let digest = |path: &Path| -> io::Result<String> {
-        let content = fs::read(path).map_err(|e| {
-            io::Error::new(e.kind(), format!("cannot read {}: {e}", path.display()))
-        })?;
-        Ok(format!("{:016x}", xxhash_rust::xxh3::xxh3_64(&content)))
-    };
-    let mut print = BTreeMap::from([
-        ("QEMU version".to_owned(), qemu_version.to_owned()),
-        ("machine type".to_owned(), machine.machine_type.clone()),
-        ("accelerator".to_owned(), accel.name().to_owned()),
-        ("CPU model".to_owned(), machine.cpu.clone()),
-        ("vCPUs".to_owned(), machine.vcpus.to_string()),
-        ("memory (MiB)".to_owned(), machine.memory_mib.to_string()),
-        ("kernel command line".to_owned(), machine.cmdline.clone()),
-        ("firmware".to_owned(), digest(&machine.firmware)?),
-        ("kernel".to_owned(), digest(&machine.kernel)?),
-    ]);
-    if let Some(initrd) = &machine.initrd {
-        print.insert("initrd".to_owned(), digest(initrd)?);
-    }
-    for interface in &machine.interfaces {
-        print.insert("MAC address".to_owned(), interface.mac.to_lowercase());
-    }
-    Ok(print)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -193,38 +155,5 @@ mod tests {
         ] {
             assert!(primary.iter().any(|a| a == needed), "{needed}");
         }
-    }
-
-    #[test]
-    fn a_difference_between_machines_shows_in_the_fingerprint() {
-        let folder = tempfile::tempdir().expect("folder");
-        let file = |name: &str| {
-            let path = folder.path().join(name);
-            fs::write(&path, name).expect("write");
-            path
-        };
-        let mut one = machine();
-        (one.firmware, one.kernel, one.initrd) =
-            (file("firmware"), file("kernel"), Some(file("initrd")));
-        let print = fingerprint(&one, Accel::Tcg, "7.2.22").expect("fingerprint");
-        let mut other = one.clone();
-        other.cpu = "max".to_owned();
-        assert_ne!(
-            print,
-            fingerprint(&other, Accel::Tcg, "7.2.22").expect("fingerprint")
-        );
-        assert_ne!(
-            print,
-            fingerprint(&one, Accel::Kvm, "7.2.22").expect("fingerprint")
-        );
-        assert_ne!(
-            print,
-            fingerprint(&one, Accel::Tcg, "10.0").expect("fingerprint")
-        );
-        fs::write(folder.path().join("kernel"), "another").expect("write");
-        assert_ne!(
-            print,
-            fingerprint(&one, Accel::Tcg, "7.2.22").expect("fingerprint")
-        );
     }
 }

@@ -3,10 +3,14 @@
 pub mod accel;
 pub mod command;
 pub mod dirty;
+pub mod executable;
+pub mod fingerprint;
+pub mod identity;
 mod launch;
 pub mod monitor;
 pub mod pages;
 pub mod process;
+pub mod ram_blocks;
 pub mod state_file;
 pub mod vm;
 

@@ -1,6 +1,5 @@
 //! One QEMU from its start to its end, with everything that the engine holds of it.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write};
 use std::net::Shutdown;
@@ -16,16 +15,19 @@ use rustix::process::{PidfdFlags, Signal};
 use serde_json::{Value, json};
 
 use crate::guest::accel::Accel;
-use crate::guest::command;
 use crate::guest::dirty::{Tracker, TrackerError};
+use crate::guest::fingerprint;
+use crate::guest::identity::{self, Identity};
 use crate::guest::launch;
 use crate::guest::monitor::Monitor;
 use crate::guest::pages::PageSet;
+use crate::guest::ram_blocks::{self, RamBlockError};
 use crate::guest::state_file::StateFile;
 use crate::limits::{PAGE_BYTES, QMP_TIMEOUT};
 use crate::qmp::{GuestEvent, QmpError};
 use crate::spec::Spec;
 use crate::sys::memory::{MemoryFile, SharedMapping};
+use crate::wire::Fingerprint;
 
 /// Why a guest could not be started or went away.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +65,19 @@ pub enum GuestError {
     /// The machine contains something whose state cannot be saved.
     #[error("the state of this machine cannot be saved: {0}")]
     NotMigratable(String),
+    /// The machine contains memory that a replica would lack.
+    #[error(transparent)]
+    RamBlock(#[from] RamBlockError),
+    /// The machine type is another machine with another QEMU.
+    #[error(
+        "the machine type {alias} means another machine with each version of QEMU: write {name} instead, on both nodes"
+    )]
+    MachineAlias {
+        /// What was written.
+        alias: String,
+        /// What it means to this QEMU.
+        name: String,
+    },
     /// QEMU is gone.
     #[error("QEMU (pid {pid}) {how}")]
     Gone {
@@ -120,8 +135,7 @@ pub struct Guest {
     tracker: Option<Tracker>,
     incoming: Option<(UnixStream, String)>,
     accel: Accel,
-    /// QEMU's version with its package's.
-    pub version: String,
+    identity: Identity,
     output: PathBuf,
 }
 
@@ -168,27 +182,14 @@ impl Guest {
             tracker: None,
             incoming: launched.incoming,
             accel,
-            version: String::new(),
+            identity: Identity::default(),
             output: launched.output,
         };
-        guest.version = guest.query_version()?;
+        guest.identity = Identity::ask(&mut guest.monitor, pid, machine)?;
         guest.check_migratable()?;
-        tracing::info!(pid, accel = accel.name(), version = guest.version, start = ?how, elapsed = ?started.elapsed(), "QEMU is up");
+        guest.check_ram_blocks()?;
+        tracing::info!(pid, accel = accel.name(), version = guest.identity.version, build = guest.identity.build, start = ?how, elapsed = ?started.elapsed(), "QEMU is up");
         Ok(guest)
-    }
-
-    fn query_version(&mut self) -> Result<String, GuestError> {
-        let version = self.monitor.execute("query-version", &Value::Null)?;
-        let number = &version["qemu"];
-        Ok(format!(
-            "{}.{}.{} {}",
-            number["major"],
-            number["minor"],
-            number["micro"],
-            version["package"].as_str().unwrap_or_default()
-        )
-        .trim()
-        .to_owned())
     }
 
     fn check_migratable(&mut self) -> Result<(), GuestError> {
@@ -202,12 +203,21 @@ impl Guest {
         }
     }
 
+    /// A replica has guest RAM and the devices' state: there must be no other memory that can change.
+    fn check_ram_blocks(&mut self) -> Result<(), GuestError> {
+        let list = identity::human(&mut self.monitor, "info ramblock")?;
+        let blocks = ram_blocks::parse(list.as_str().unwrap_or_default())?;
+        let pci = self.monitor.execute("query-pci", &Value::Null)?;
+        ram_blocks::check(&blocks, self.ram_file.bytes() as u64, &pci)?;
+        Ok(())
+    }
+
     /// What must be equal on the other host.
     ///
     /// # Errors
     /// If a boot file cannot be read.
-    pub fn fingerprint(&self, spec: &Spec) -> Result<BTreeMap<String, String>, GuestError> {
-        command::fingerprint(&spec.machine, self.accel, &self.version)
+    pub fn fingerprint(&self, spec: &Spec) -> Result<Fingerprint, GuestError> {
+        fingerprint::of(&spec.machine, &spec.resource, self.accel, &self.identity)
             .map_err(call("reading the guest's boot files"))
     }
 

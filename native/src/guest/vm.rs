@@ -1,6 +1,5 @@
 //! What the roles ask of a guest, whoever runs it: a QEMU, or a simulator.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::time::Instant;
 
@@ -9,6 +8,7 @@ use crate::guest::process::{Guest, GuestError};
 use crate::qmp::GuestEvent;
 use crate::spec::Spec;
 use crate::sys::memory::SharedMapping;
+use crate::wire::Fingerprint;
 
 /// Guest RAM, which may change under our eyes: it is copied out and in, never borrowed.
 pub trait Ram {
@@ -54,7 +54,7 @@ pub trait Vm {
     type Ram: Ram;
 
     /// What must be equal on the other host.
-    fn fingerprint(&self, spec: &Spec) -> Result<BTreeMap<String, String>, GuestError>;
+    fn fingerprint(&self, spec: &Spec) -> Result<Fingerprint, GuestError>;
     /// Process that runs it.
     fn pid(&self) -> u32;
     /// Pages of RAM.
@@ -96,7 +96,7 @@ pub trait Vm {
 impl Vm for Guest {
     type Ram = SharedMapping;
 
-    fn fingerprint(&self, spec: &Spec) -> Result<BTreeMap<String, String>, GuestError> {
+    fn fingerprint(&self, spec: &Spec) -> Result<Fingerprint, GuestError> {
         Self::fingerprint(self, spec)
     }
 

@@ -1,21 +1,21 @@
 //! Whether a primary that introduces itself is let in: pure, so that every row can be tested.
 
-use std::collections::BTreeMap;
-
 use uuid::Uuid;
 
 use crate::role::replica::{Replica, ReplicaState};
-use crate::wire::{Hello, RefuseCode, fingerprint_difference};
+use crate::wire::{Fingerprint, Hello, RefuseCode};
 
 /// Who we are, as far as a caller must match it.
 #[derive(Debug)]
 pub struct Ourselves<'a> {
+    /// Name of this node.
+    pub node: &'a str,
     /// Name of the resource.
     pub resource: &'a str,
     /// UUID of the guest.
     pub vm_uuid: Uuid,
     /// Our machine.
-    pub fingerprint: &'a BTreeMap<String, String>,
+    pub fingerprint: &'a Fingerprint,
 }
 
 /// What to do with a caller that is let in.
@@ -48,11 +48,11 @@ pub fn identify(us: &Ourselves<'_>, hello: &Hello) -> Result<(), (RefuseCode, St
         );
         return Err((RefuseCode::Guest, message));
     }
-    if let Some(difference) = fingerprint_difference(us.fingerprint, &hello.fingerprint) {
-        let message = format!(
-            "the two hosts would not run the same machine: {difference} (first: here, second: {})",
-            hello.node
-        );
+    let difference = us
+        .fingerprint
+        .difference(us.node, &hello.fingerprint, &hello.node);
+    if let Some(difference) = difference {
+        let message = format!("the two hosts would not run the same machine: {difference}");
         return Err((RefuseCode::Fingerprint, message));
     }
     Ok(())
@@ -114,7 +114,7 @@ mod tests {
             role: HelloRole::Primary,
             generation,
             acked_epoch: 0,
-            fingerprint: BTreeMap::new(),
+            fingerprint: Fingerprint::default(),
         }
     }
 
@@ -128,8 +128,9 @@ mod tests {
     }
 
     fn decide(replica: &Replica, hello: &Hello) -> Result<Admission, RefuseCode> {
-        let none = BTreeMap::new();
+        let none = Fingerprint::default();
         let us = Ourselves {
+            node: "n2",
             resource: "vm1",
             vm_uuid: Uuid::from_u128(1),
             fingerprint: &none,
@@ -176,7 +177,7 @@ mod tests {
             Err(RefuseCode::Guest)
         );
         assert_eq!(
-            stranger(|h| h.fingerprint = BTreeMap::from([("vCPUs".to_owned(), "2".to_owned())])),
+            stranger(|h| h.fingerprint.values = [("vCPUs".to_owned(), "2".to_owned())].into()),
             Err(RefuseCode::Fingerprint)
         );
     }

@@ -310,6 +310,6 @@ mod tests {
         let message = Header::decode(&bytes)
             .expect_err("another version")
             .to_string();
-        assert_eq!(message, "frame has protocol version 7, expected 2");
+        assert_eq!(message, "frame has protocol version 7, expected 3");
     }
 }

@@ -1,12 +1,11 @@
 //! The handshake's payloads: bounded JSON. Unknown fields are ignored, so that later engines may say more.
 
-use std::collections::BTreeMap;
-
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use uuid::Uuid;
 
+use super::fingerprint::Fingerprint;
 use super::limits::MAX_HELLO;
 
 /// What is wrong with a handshake's payload.
@@ -59,8 +58,8 @@ pub struct Hello {
     pub generation: u64,
     /// The last epoch of this generation that was acked to the primary; 0 if none was.
     pub acked_epoch: u64,
-    /// What must be the same on both hosts, by name.
-    pub fingerprint: BTreeMap<String, String>,
+    /// What must be the same on both hosts.
+    pub fingerprint: Fingerprint,
 }
 
 /// The secondary's consent.
@@ -173,26 +172,6 @@ impl Refuse {
     }
 }
 
-/// Names the first thing that differs between two machines, with both values; `None` if they are the same.
-pub fn fingerprint_difference(
-    ours: &BTreeMap<String, String>,
-    theirs: &BTreeMap<String, String>,
-) -> Option<String> {
-    let quoted =
-        |value: Option<&String>| value.map_or("nothing".to_owned(), |value| format!("\"{value}\""));
-    let mut keys: Vec<_> = ours.keys().chain(theirs.keys()).collect();
-    keys.sort();
-    keys.into_iter()
-        .find(|key| ours.get(*key) != theirs.get(*key))
-        .map(|key| {
-            format!(
-                "{key}: {} here, {} there",
-                quoted(ours.get(key)),
-                quoted(theirs.get(key))
-            )
-        })
-}
-
 fn encode<T: Serialize>(payload: &'static str, value: &T) -> Result<Vec<u8>, HelloError> {
     let bytes = serde_json::to_vec(value).map_err(|source| HelloError::Json { payload, source })?;
     bounded(payload, bytes.len()).map(|()| bytes)
@@ -226,7 +205,10 @@ mod tests {
             role: HelloRole::Primary,
             generation: 2,
             acked_epoch: 4711,
-            fingerprint: BTreeMap::from([("machine".to_owned(), "pc-q35-7.2".to_owned())]),
+            fingerprint: Fingerprint {
+                values: [("machine".to_owned(), "pc-q35-7.2".to_owned())].into(),
+                sets: [("devices".to_owned(), ["VGA".to_owned()].into())].into(),
+            },
         }
     }
 
@@ -284,27 +266,5 @@ mod tests {
             Hello::from_payload(&vec![b' '; MAX_HELLO + 1]),
             Err(HelloError::TooLong { .. })
         ));
-    }
-
-    #[test]
-    fn the_first_difference_is_named_with_both_values() {
-        let map = |pairs: &[(&str, &str)]| {
-            pairs
-                .iter()
-                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-                .collect::<BTreeMap<_, _>>()
-        };
-        let ours = map(&[("cpu", "qemu64"), ("machine", "pc-q35-7.2")]);
-        assert_eq!(fingerprint_difference(&ours, &ours.clone()), None);
-        let theirs = map(&[("cpu", "max"), ("machine", "pc-i440fx-7.2")]);
-        assert_eq!(
-            fingerprint_difference(&ours, &theirs).as_deref(),
-            Some("cpu: \"qemu64\" here, \"max\" there")
-        );
-        let theirs = map(&[("cpu", "qemu64")]);
-        assert_eq!(
-            fingerprint_difference(&ours, &theirs).as_deref(),
-            Some("machine: \"pc-q35-7.2\" here, nothing there")
-        );
     }
 }

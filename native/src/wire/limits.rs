@@ -1,7 +1,7 @@
 //! Every bound of the protocol, in one place.
 
 /// Protocol version that this engine speaks.
-pub const PROTOCOL_VERSION: u16 = 2;
+pub const PROTOCOL_VERSION: u16 = 3;
 /// Size of a guest page, bytes.
 pub const PAGE_BYTES: usize = 4096;
 /// Size of a frame's header, bytes.
@@ -25,7 +25,9 @@ pub const MAX_PACKET: usize = 65_600;
 /// An `Outputs` frame is closed when its payload would grow beyond this, bytes.
 pub const OUTPUTS_PER_FRAME: usize = 256 << 10;
 /// Longest JSON payload (`Hello`, `Welcome`, `Refuse`), bytes.
-pub const MAX_HELLO: usize = 16 << 10;
+pub const MAX_HELLO: usize = 64 << 10;
+/// Longest description of a machine in a `Hello`, bytes of JSON; the rest of the `Hello` is names and numbers.
+pub const MAX_FINGERPRINT: usize = MAX_HELLO - (4 << 10);
 /// Buffer of a [`super::FrameReader`], bytes: holds at least two of the largest frames.
 pub const READER_BYTES: usize = 4 << 20;
 /// Segments handed to one vectored write.

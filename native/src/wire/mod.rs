@@ -37,10 +37,12 @@
 //! |---|---|
 //! | 1 | the first |
 //! | 2 | `Deltas` |
+//! | 3 | `Hello` says what the machine is by value and by set |
 
 mod cursor;
 pub mod deltas;
 pub mod encoder;
+mod fingerprint;
 pub mod frame;
 pub mod hello;
 pub mod limits;
@@ -57,10 +59,9 @@ mod properties;
 
 pub use deltas::{Base, Delta, Deltas, DeltasError, page_hash};
 pub use encoder::{CapturedRun, ControlKind, Direction, Encoder};
+pub use fingerprint::Fingerprint;
 pub use frame::{Frame, FrameError, FrameKind, Header};
-pub use hello::{
-    Hello, HelloError, HelloRole, Refuse, RefuseCode, ReplicaHeld, Welcome, fingerprint_difference,
-};
+pub use hello::{Hello, HelloError, HelloRole, Refuse, RefuseCode, ReplicaHeld, Welcome};
 pub use outgoing::{Outgoing, Progress};
 pub use outputs::{OutputsError, Packets};
 pub use pages::{Content, PageRun, PageRuns, PagesError};

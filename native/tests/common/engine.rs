@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -59,6 +60,15 @@ pub fn bare_spec(lab: &Lab, node: u8) -> Value {
     machine["interfaces"][0]["bridge"] = json!("br0");
     spec["limits"]["ack_timeout_ms"] = json!(1500);
     spec
+}
+
+/// A program to be started in QEMU's place: this shell script, where `$QEMU` is the real one.
+pub fn qemu_script(lab: &Lab, name: &str, script: &str) -> PathBuf {
+    let path = lab.folder().join(name);
+    let text = format!("#!/bin/sh\nQEMU=/usr/bin/qemu-system-x86_64\n{script}\n");
+    fs::write(&path, text).expect("write a script");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("mode");
+    path
 }
 
 /// As [`spec`], but the engine reaches its peer through the proxy in front of it.

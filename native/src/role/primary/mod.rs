@@ -18,7 +18,6 @@ mod orders;
 mod packets;
 mod waiting;
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime};
 
 use uuid::Uuid;
@@ -36,6 +35,7 @@ use crate::hold::Hold;
 use crate::limits::PACKET_MAX_BYTES;
 use crate::qmp::GuestEvent;
 use crate::release::{PeerOutdated, Solo};
+use crate::wire::Fingerprint;
 
 /// How often what the loop counts is published.
 const SHOW_EVERY: Duration = Duration::from_millis(100);
@@ -48,7 +48,7 @@ pub struct Beginning {
     /// It runs the only copy.
     pub permit: Solo,
     /// What must be equal on the other host.
-    pub fingerprint: BTreeMap<String, String>,
+    pub fingerprint: Fingerprint,
 }
 
 /// What the outputs of the guest wait for.
@@ -91,7 +91,7 @@ impl Standing {
 /// A running guest.
 pub struct Primary<P: Ports> {
     guest: P::Vm,
-    fingerprint: BTreeMap<String, String>,
+    fingerprint: Fingerprint,
     generation: u64,
     /// Last acknowledged epoch of this generation.
     epoch: u64,

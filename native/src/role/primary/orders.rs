@@ -50,6 +50,7 @@ impl<P: Ports> Primary<P> {
     /// Another primary calls. Only a parked guest gives way, and only to a newer history of the same guest.
     fn answer_door(&mut self, engine: &Engine<P>, caller: PeerCaller<P>) -> Option<Next<P>> {
         let us = Ourselves {
+            node: &engine.spec.node,
             resource: &engine.spec.resource,
             vm_uuid: engine.spec.machine.uuid,
             fingerprint: &self.fingerprint,

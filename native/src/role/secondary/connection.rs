@@ -19,6 +19,7 @@ pub(super) struct Connection<P: Ports> {
 impl<P: Ports> Secondary<P> {
     pub(super) fn receive_caller(&mut self, engine: &Engine<P>, caller: PeerCaller<P>) {
         let us = Ourselves {
+            node: &engine.spec.node,
             resource: &engine.spec.resource,
             vm_uuid: engine.spec.machine.uuid,
             fingerprint: &self.fingerprint,

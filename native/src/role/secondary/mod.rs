@@ -7,7 +7,6 @@ mod promotion;
 mod silence;
 mod waiting;
 
-use std::collections::BTreeMap;
 use std::time::Instant;
 
 use self::connection::Connection;
@@ -18,12 +17,12 @@ use crate::control::Role;
 use crate::control::messages::{GuestState, SyncProgress};
 use crate::guest::{Ram, Start, Vm};
 use crate::link::Door;
-use crate::wire::{Assembly, limits};
+use crate::wire::{Assembly, Fingerprint, limits};
 
 /// A secondary with its waiting QEMU.
 pub struct Secondary<P: Ports> {
     guest: P::Vm,
-    fingerprint: BTreeMap<String, String>,
+    fingerprint: Fingerprint,
     assembly: Assembly,
     replica: Replica,
     link: Option<Connection<P>>,

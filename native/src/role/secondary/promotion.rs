@@ -119,6 +119,8 @@ impl<P: Ports> Secondary<P> {
                 return Err(error.into());
             }
         };
+        // QEMU may have been replaced by another since the waiting one was started.
+        let fingerprint = guest.fingerprint(&engine.spec)?;
         guest.resume()?;
         let permit = Solo::cold_start(generation);
         let primary = Primary::begin(
@@ -126,7 +128,7 @@ impl<P: Ports> Secondary<P> {
             guest,
             Beginning {
                 permit,
-                fingerprint: self.fingerprint,
+                fingerprint,
             },
         )?;
         reply.promoted(PromoteMode::Cold);
