@@ -40,7 +40,7 @@ impl Sizes {
 /// Pages whose contents on the secondary a primary keeps, to send changes only.
 pub const SHADOW_PAGES: usize = 2048;
 /// Largest device state of a guest.
-pub const DEVICE_STATE_MAX_BYTES: usize = 4 << 20;
+pub const DEVICE_STATE_MAX_BYTES: usize = crate::wire::limits::MAX_DEVICE_STATE;
 /// Bytes of the baseline that are sent between two looks at the guest's packets.
 pub const BASELINE_CHUNK_PAGES: usize = 256;
 /// Send buffer of both ends of the guest's network socket: what QEMU could not send is lost at every stop.

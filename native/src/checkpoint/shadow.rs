@@ -1,6 +1,7 @@
-//! What the secondary has of the pages that are written again and again, so that only their changes are sent.
+//! What the secondary has of the pages that are written again and again, and of the device state, so that only the changes
+//! are sent.
 //!
-//! A page is noted with what the transaction on its way says of it. There is one at a time, and the next is made only
+//! A page is noted with what the acknowledged transaction says of it. There is one at a time, and the next is made only
 //! after its ack: when a base is used, the secondary has committed it. A transaction that fails takes its connection with
 //! it, and every connection begins with nothing noted.
 
@@ -8,7 +9,7 @@ use std::io;
 
 use crate::limits::{PAGE_BYTES, Sizes};
 use crate::sys::memory::PrefaultedBuffer;
-use crate::wire::{Base, CapturedRun, page_hash};
+use crate::wire::{Base, CapturedRun, DeviceBase, device_state_hash, page_hash};
 
 /// Places that a page can be in.
 const WAYS: usize = 4;
@@ -27,6 +28,8 @@ pub struct Shadow {
     contents: PrefaultedBuffer,
     entries: Box<[Entry]>,
     now: u64,
+    device_state: Vec<u8>,
+    device_state_hash: Option<u64>,
 }
 
 impl Shadow {
@@ -40,12 +43,30 @@ impl Shadow {
             contents: PrefaultedBuffer::new(pages * PAGE_BYTES)?,
             entries: vec![Entry::default(); pages].into_boxed_slice(),
             now: 0,
+            device_state: Vec::with_capacity(sizes.device_state_bytes),
+            device_state_hash: None,
         })
     }
 
     /// Forgets everything: the secondary may have something else.
     pub fn forget(&mut self) {
         self.entries.fill(Entry::default());
+        self.device_state_hash = None;
+    }
+
+    /// What the secondary has as device state, if that is known.
+    pub fn device_state(&self) -> Option<DeviceBase<'_>> {
+        self.device_state_hash.map(|hash| DeviceBase {
+            bytes: &self.device_state,
+            hash,
+        })
+    }
+
+    /// Notes the device state of the transaction that has just been acknowledged.
+    pub fn note_device_state(&mut self, state: &[u8]) {
+        self.device_state.clear();
+        self.device_state.extend_from_slice(state);
+        self.device_state_hash = Some(device_state_hash(state));
     }
 
     /// What the secondary has of `page`, if that is known.
@@ -58,7 +79,7 @@ impl Shadow {
         })
     }
 
-    /// Notes all pages of the transaction that has just been made from `runs` of `body`.
+    /// Notes all pages of the transaction that was made from `runs` of `body` and has just been acknowledged.
     pub fn note(&mut self, body: &[u8], runs: &[CapturedRun]) {
         self.now += 1;
         let total: usize = runs.iter().map(|run| run.pages as usize).sum();
@@ -160,6 +181,19 @@ mod tests {
         }
         shadow.forget();
         assert!(shadow.base(5).is_none());
+    }
+
+    #[test]
+    fn the_device_state_is_a_base_until_it_is_forgotten() {
+        let mut shadow = Shadow::new(Sizes::FULL).expect("memory");
+        assert!(shadow.device_state().is_none());
+        for state in [&[1; 900][..], &[2; 300]] {
+            shadow.note_device_state(state);
+            let base = shadow.device_state().expect("noted");
+            assert_eq!((base.bytes, base.hash), (state, device_state_hash(state)));
+        }
+        shadow.forget();
+        assert!(shadow.device_state().is_none());
     }
 
     #[test]

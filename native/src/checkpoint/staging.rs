@@ -16,6 +16,7 @@ pub struct Staging {
     buffer: PrefaultedBuffer,
     pages: usize,
     runs: Vec<CapturedRun>,
+    device_state: Range<usize>,
 }
 
 impl Staging {
@@ -29,6 +30,7 @@ impl Staging {
             buffer: PrefaultedBuffer::new(pages * PAGE_BYTES + sizes.device_state_bytes)?,
             pages,
             runs: Vec::with_capacity(pages),
+            device_state: 0..0,
         })
     }
 
@@ -86,7 +88,13 @@ impl Staging {
     pub fn read_device_state(&mut self, guest: &impl Vm) -> io::Result<Range<usize>> {
         let start = self.pages * PAGE_BYTES;
         let length = guest.read_device_state(&mut self.buffer[start..])?;
-        Ok(start..start + length)
+        self.device_state = start..start + length;
+        Ok(self.device_state.clone())
+    }
+
+    /// The device state that was read last.
+    pub fn device_state(&self) -> &[u8] {
+        &self.buffer[self.device_state.clone()]
     }
 
     /// The bytes that frames refer to.

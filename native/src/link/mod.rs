@@ -36,11 +36,11 @@ pub enum LinkError {
     /// The peer sent baseline pages that do not fit.
     #[error("the peer sent pages that do not fit")]
     Pages(#[from] crate::wire::PagesError),
-    /// The peer sent a change of a page that is not here as the peer believes.
-    #[error("page {page} of the replica is not what the peer changes: the replica is discarded")]
+    /// The peer sent a change of something that is not here as the peer believes.
+    #[error("{base} of the replica is not what the peer changes: the replica is discarded")]
     ForeignBase {
-        /// Which page.
-        page: u64,
+        /// What it is.
+        base: crate::wire::Committed,
     },
     /// The peer sent a frame out of turn.
     #[error("the peer sent {found:?} while {state}")]

@@ -97,6 +97,7 @@ mod tests {
     fn header(kind: FrameKind, generation: u64, epoch: u64) -> Header {
         Header {
             kind,
+            packing: None,
             payload_len: 0,
             generation,
             epoch,

@@ -6,7 +6,10 @@ use crate::control::State;
 use crate::guest::Ram;
 use crate::hold::PacketLog;
 use crate::limits::{MIRRORED_INPUTS_MAX_BYTES, PAGE_BYTES};
-use crate::wire::{CompleteTransaction, Content, Header, PageRuns, PagesError, page_hash};
+use crate::wire::{
+    Committed, CompleteTransaction, Content, DeviceState, Header, PageRuns, PagesError,
+    device_state_hash, page_hash,
+};
 
 /// How good the replica is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -47,6 +50,8 @@ pub struct Replica {
     pub primary_engine_id: Uuid,
     /// State of CPUs and devices at the end of that epoch.
     pub device_state: Vec<u8>,
+    /// Its hash, made when it was applied: nobody waits for it then. `None` as long as there is none.
+    pub device_state_hash: Option<u64>,
     /// Outputs of acknowledged epochs that the primary has not yet said it released.
     pub unreleased: PacketLog,
     /// Packets that the primary's guest was given since the last transaction, and before that one: some of those may
@@ -119,11 +124,16 @@ impl Replica {
         Ok(())
     }
 
-    /// Whether a page is here as the primary believes.
-    pub fn holds(ram: &impl Ram, page: u64, hash: u64) -> bool {
-        let mut contents = [0; PAGE_BYTES];
-        ram.copy_out(offset_of(page), &mut contents);
-        page_hash(&contents) == hash
+    /// Whether something is here as the primary believes.
+    pub fn holds(&self, ram: &impl Ram, committed: Committed) -> bool {
+        match committed {
+            Committed::Page { page, hash } => {
+                let mut contents = [0; PAGE_BYTES];
+                ram.copy_out(offset_of(page), &mut contents);
+                page_hash(&contents) == hash
+            }
+            Committed::DeviceState { hash } => self.device_state_hash == Some(hash),
+        }
     }
 
     /// Applies a whole transaction: from here the replica is at its epoch.
@@ -137,9 +147,14 @@ impl Replica {
                 ram.copy_in(page + offset, bytes);
             }
         }
-        self.device_state.clear();
-        self.device_state
-            .extend_from_slice(transaction.device_state());
+        match transaction.device_state() {
+            DeviceState::Whole(state) => {
+                self.device_state.clear();
+                self.device_state.extend_from_slice(state);
+            }
+            DeviceState::Delta(delta) => delta.apply(&mut self.device_state),
+        }
+        self.device_state_hash = Some(device_state_hash(&self.device_state));
         if transaction.released_epoch() >= self.epoch {
             self.unreleased.clear();
         }

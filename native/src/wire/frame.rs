@@ -1,15 +1,18 @@
 //! A frame's header: fixed, 64 bytes, little-endian.
 //!
 //! ```text
-//!  0  magic "KMRI"      4  version u16        6  kind u16          8  flags u32        12  payload_len u32
+//!  0  magic "KMRI"      4  version u16        6  kind u16          8  packing u32      12  payload_len u32
 //! 16  generation u64   24  epoch u64         32  sequence u64     40  payload_checksum u64
 //! 48  reserved u64 (0) 56  header_checksum u64, xxh3-64 of the bytes before it
 //! ```
+//! `packing`: 0, or a [`Codec`]'s number in a frame whose kind may be packed. `payload_len` and `payload_checksum` are those of
+//! the payload as it travels.
 
 use thiserror::Error;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::limits::{HEADER_BYTES, MAX_PAYLOAD, PROTOCOL_VERSION};
+use super::packing::{Codec, PackingError};
 
 const MAGIC: [u8; 4] = *b"KMRI";
 const CHECKED_BYTES: usize = 56;
@@ -38,8 +41,6 @@ pub enum FrameKind {
     Outputs = 9,
     /// Primary: the transaction is complete; counts and digest.
     Commit = 10,
-    /// Primary: the transaction that began never was.
-    Cancel = 11,
     /// Secondary: I hold all of this epoch.
     Ack = 12,
     /// Primary: the last checkpoint was acked and the guest is stopped: it is yours.
@@ -56,6 +57,8 @@ pub enum FrameKind {
     Input = 18,
     /// Primary: pages of the transaction as their changes since the epoch before.
     Deltas = 19,
+    /// Primary: the transaction's device state as its changes since the epoch before.
+    DeviceDelta = 20,
 }
 
 impl FrameKind {
@@ -67,9 +70,22 @@ impl FrameKind {
                 | Self::Pages
                 | Self::Deltas
                 | Self::DeviceState
+                | Self::DeviceDelta
                 | Self::Outputs
                 | Self::Commit
-                | Self::Cancel
+        )
+    }
+
+    /// Whether its payload may travel packed: those of which there is much. Nothing is unpacked for a stranger.
+    pub fn may_be_packed(self) -> bool {
+        matches!(
+            self,
+            Self::SyncPages
+                | Self::Pages
+                | Self::Deltas
+                | Self::DeviceState
+                | Self::DeviceDelta
+                | Self::Outputs
         )
     }
 
@@ -85,7 +101,6 @@ impl FrameKind {
             8 => Self::DeviceState,
             9 => Self::Outputs,
             10 => Self::Commit,
-            11 => Self::Cancel,
             12 => Self::Ack,
             13 => Self::Handover,
             14 => Self::HandoverAck,
@@ -94,6 +109,7 @@ impl FrameKind {
             17 => Self::EndAck,
             18 => Self::Input,
             19 => Self::Deltas,
+            20 => Self::DeviceDelta,
             _ => return None,
         })
     }
@@ -123,16 +139,24 @@ pub enum FrameError {
         found: u64,
     },
     /// A kind that this version does not have.
-    #[error("frame kind {found} is unknown, expected 1 to 17")]
+    #[error("frame kind {found} is unknown to protocol version {PROTOCOL_VERSION}")]
     Kind {
         /// The number found.
         found: u16,
     },
-    /// Flags that this version does not have.
-    #[error("frame flags are {found:#x}, expected 0")]
-    Flags {
-        /// The flags found.
+    /// A packing that this version does not have, or not for this kind.
+    #[error("{kind:?} frame has packing {found}, which it cannot have")]
+    Packing {
+        /// The frame's kind.
+        kind: FrameKind,
+        /// The number found.
         found: u32,
+    },
+    /// Bytes that mean nothing yet are not zero.
+    #[error("reserved bytes of the header are {found:#x}, expected 0")]
+    Reserved {
+        /// What they hold.
+        found: u64,
     },
     /// A payload beyond the bound.
     #[error("payload of {found} bytes, expected at most {MAX_PAYLOAD}")]
@@ -154,6 +178,16 @@ pub enum FrameError {
         /// Computed from the payload received.
         found: u64,
     },
+    /// The payload cannot be unpacked.
+    #[error("the payload of {kind:?} frame {sequence} cannot be unpacked")]
+    Packed {
+        /// The frame's kind.
+        kind: FrameKind,
+        /// The frame's number.
+        sequence: u64,
+        /// Why.
+        source: PackingError,
+    },
     /// A frame was lost, repeated or reordered.
     #[error("{kind:?} frame has number {found}, expected {expected}")]
     Sequence {
@@ -171,7 +205,9 @@ pub enum FrameError {
 pub struct Header {
     /// What the frame says.
     pub kind: FrameKind,
-    /// Length of the payload, bytes.
+    /// How the payload travels; as it is if `None`.
+    pub packing: Option<Codec>,
+    /// Length of the payload as it travels, bytes.
     pub payload_len: u32,
     /// The generation that the frame belongs to.
     pub generation: u64,
@@ -179,7 +215,7 @@ pub struct Header {
     pub epoch: u64,
     /// Number of the frame in this direction of this connection, from 0.
     pub sequence: u64,
-    /// xxh3-64 of the payload.
+    /// xxh3-64 of the payload as it travels.
     pub payload_checksum: u64,
 }
 
@@ -190,6 +226,8 @@ impl Header {
         bytes[0..4].copy_from_slice(&MAGIC);
         bytes[4..6].copy_from_slice(&PROTOCOL_VERSION.to_le_bytes());
         bytes[6..8].copy_from_slice(&(self.kind as u16).to_le_bytes());
+        let packing = self.packing.map_or(0, |codec| codec as u32);
+        bytes[8..12].copy_from_slice(&packing.to_le_bytes());
         bytes[12..16].copy_from_slice(&self.payload_len.to_le_bytes());
         bytes[16..24].copy_from_slice(&self.generation.to_le_bytes());
         bytes[24..32].copy_from_slice(&self.epoch.to_le_bytes());
@@ -221,9 +259,15 @@ impl Header {
         let kind_number = u16::from_le_bytes(field(bytes, 6));
         let kind =
             FrameKind::from_wire(kind_number).ok_or(FrameError::Kind { found: kind_number })?;
-        let flags = u32::from_le_bytes(field(bytes, 8));
-        if flags != 0 {
-            return Err(FrameError::Flags { found: flags });
+        let packing = match u32::from_le_bytes(field(bytes, 8)) {
+            0 => None,
+            1 if kind.may_be_packed() => Some(Codec::Lz4),
+            2 if kind.may_be_packed() => Some(Codec::Zstd),
+            found => return Err(FrameError::Packing { kind, found }),
+        };
+        let reserved = u64::from_le_bytes(field(bytes, 48));
+        if reserved != 0 {
+            return Err(FrameError::Reserved { found: reserved });
         }
         let payload_len = u32::from_le_bytes(field(bytes, 12));
         if payload_len as usize > MAX_PAYLOAD {
@@ -231,6 +275,7 @@ impl Header {
         }
         Ok(Self {
             kind,
+            packing,
             payload_len,
             generation: u64::from_le_bytes(field(bytes, 16)),
             epoch: u64::from_le_bytes(field(bytes, 24)),
@@ -246,7 +291,7 @@ fn field<const N: usize>(bytes: &[u8; HEADER_BYTES], at: usize) -> [u8; N] {
     field
 }
 
-/// A whole frame whose checksums and number have been checked.
+/// A whole frame whose checksums and number have been checked, its payload unpacked.
 #[derive(Debug, Clone, Copy)]
 pub struct Frame<'a> {
     /// Its header.
@@ -261,6 +306,7 @@ mod tests {
 
     const HEADER: Header = Header {
         kind: FrameKind::Pages,
+        packing: None,
         payload_len: 4096,
         generation: 2,
         epoch: 4711,
@@ -270,14 +316,53 @@ mod tests {
 
     #[test]
     fn a_header_survives_the_wire_for_every_kind() {
-        for number in 1..=19 {
-            let kind = FrameKind::from_wire(number).expect("a known kind");
-            assert_eq!(kind as u16, number);
-            let header = Header { kind, ..HEADER };
-            assert_eq!(Header::decode(&header.encode()), Ok(header));
+        let kinds = (0..=u16::MAX).filter_map(FrameKind::from_wire);
+        let numbers: Vec<u16> = kinds
+            .map(|kind| {
+                let header = Header { kind, ..HEADER };
+                assert_eq!(Header::decode(&header.encode()), Ok(header));
+                kind as u16
+            })
+            .collect();
+        // 11 was `Cancel`.
+        assert_eq!(numbers, (1..=20).filter(|&n| n != 11).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn only_kinds_of_which_there_is_much_may_be_packed_and_only_by_a_known_codec() {
+        for kind in (0..=u16::MAX).filter_map(FrameKind::from_wire) {
+            for codec in Codec::ALL {
+                let packing = Some(codec);
+                let header = Header {
+                    kind,
+                    packing,
+                    ..HEADER
+                };
+                let found = codec as u32;
+                let expected = if kind.may_be_packed() {
+                    Ok(header)
+                } else {
+                    Err(FrameError::Packing { kind, found })
+                };
+                assert_eq!(Header::decode(&header.encode()), expected);
+            }
         }
-        assert_eq!(FrameKind::from_wire(0), None);
-        assert_eq!(FrameKind::from_wire(20), None);
+        for (at, refused) in [
+            (
+                8,
+                FrameError::Packing {
+                    kind: FrameKind::Pages,
+                    found: 3,
+                },
+            ),
+            (48, FrameError::Reserved { found: 3 }),
+        ] {
+            let mut bytes = HEADER.encode();
+            bytes[at] = 3;
+            let checksum = xxh3_64(&bytes[..CHECKED_BYTES]);
+            bytes[CHECKED_BYTES..].copy_from_slice(&checksum.to_le_bytes());
+            assert_eq!(Header::decode(&bytes), Err(refused));
+        }
     }
 
     #[test]

@@ -20,6 +20,14 @@ pub const MAX_DELTAS_PAYLOAD: usize = 1 << 20;
 pub const PATCH_MAX_BYTES: usize = PAGE_BYTES / 2;
 /// Most device state in one frame, bytes.
 pub const MAX_DEVICE_STATE_PER_FRAME: usize = 1 << 20;
+/// Longest device state, bytes.
+pub const MAX_DEVICE_STATE: usize = 4 << 20;
+/// Longest `DeviceDelta` payload, bytes; there is one in a transaction. A state with more changes is sent whole.
+pub const MAX_DEVICE_DELTA_PAYLOAD: usize = 1 << 20;
+/// Shortest payload that is packed, bytes: a shorter one saves less than its frame costs.
+pub const PACK_MIN_BYTES: usize = 512;
+/// Bytes on which a codec is tried out.
+pub const SAMPLE_BYTES: usize = 16 << 10;
 /// Longest packet, bytes: 64 KiB of segmentation offload, the Ethernet header and the virtio-net header.
 pub const MAX_PACKET: usize = 65_600;
 /// An `Outputs` frame is closed when its payload would grow beyond this, bytes.
@@ -52,5 +60,7 @@ const _: () =
     assert!(4 + 16 * MAX_RUNS_PER_FRAME + MAX_RAW_PAGES_PER_FRAME * PAGE_BYTES <= MAX_PAYLOAD);
 const _: () = assert!(MAX_DELTAS_PAYLOAD <= MAX_PAYLOAD);
 const _: () = assert!(MAX_DEVICE_STATE_PER_FRAME <= MAX_PAYLOAD);
+const _: () = assert!(MAX_DEVICE_DELTA_PAYLOAD <= MAX_PAYLOAD);
+const _: () = assert!(MAX_DEVICE_STATE <= u32::MAX as usize);
 const _: () = assert!(4 + OUTPUTS_PER_FRAME + 4 + MAX_PACKET <= MAX_PAYLOAD);
 const _: () = assert!(MAX_HELLO <= MAX_PAYLOAD);

@@ -20,7 +20,8 @@ pub(super) struct PageFrame {
     runs: u32,
     raw_pages: usize,
     pages: u64,
-    ranges: Vec<Range<usize>>,
+    /// Where the raw pages are in the body, in order.
+    pub(super) ranges: Vec<Range<usize>>,
 }
 
 impl PageFrame {
@@ -45,11 +46,6 @@ impl PageFrame {
     /// Runs in the frame, without the one that is still open.
     pub(super) fn runs(&self) -> u32 {
         self.runs
-    }
-
-    /// Where the raw pages are in the body, in order.
-    pub(super) fn ranges(&self) -> &[Range<usize>] {
-        &self.ranges
     }
 
     /// Adds a page. `false`: there is no room; close this frame and add the page to the next.

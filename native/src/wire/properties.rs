@@ -44,7 +44,15 @@ struct Captured {
     released_epoch: u64,
     runs: Vec<(u64, Vec<u8>)>,
     device_state: Vec<u8>,
+    /// Whether the secondary has [`committed_state`], so that only the changes are sent.
+    based: bool,
+    codec: Option<Codec>,
     packets: Vec<Vec<u8>>,
+}
+
+/// The device state of the epoch before.
+fn committed_state() -> Vec<u8> {
+    (0..2000u32).map(|at| at.to_le_bytes()[0]).collect()
 }
 
 /// What a secondary applied.
@@ -64,6 +72,22 @@ fn page(seed: u8) -> Vec<u8> {
         .collect()
 }
 
+fn codec() -> impl Strategy<Value = Option<Codec>> {
+    prop::option::of(prop::sample::select(&Codec::ALL[..]))
+}
+
+/// Anything, or the one before with a change.
+fn device_state() -> impl Strategy<Value = Vec<u8>> {
+    let changed =
+        (0..1500usize, vec(any::<u8>(), 1..400), 1..2500usize).prop_map(|(at, change, length)| {
+            let mut state = committed_state();
+            state[at..at + change.len()].copy_from_slice(&change);
+            state.resize(length, 3);
+            state
+        });
+    prop_oneof![vec(any::<u8>(), 1..3000), changed]
+}
+
 fn captured() -> impl Strategy<Value = Captured> {
     let run = (
         0..GUEST_PAGES - 8,
@@ -75,17 +99,21 @@ fn captured() -> impl Strategy<Value = Captured> {
         1..1000u64,
         0..1000u64,
         vec(run, 0..6),
-        vec(any::<u8>(), 1..3000),
+        (device_state(), any::<bool>(), codec()),
         packets,
     )
         .prop_map(
-            |(generation, epoch, released_epoch, runs, device_state, packets)| Captured {
-                generation,
-                epoch,
-                released_epoch,
-                runs,
-                device_state,
-                packets,
+            |(generation, epoch, released_epoch, runs, (device_state, based, codec), packets)| {
+                Captured {
+                    generation,
+                    epoch,
+                    released_epoch,
+                    runs,
+                    device_state,
+                    based,
+                    codec,
+                    packets,
+                }
             },
         )
 }
@@ -136,9 +164,15 @@ impl Captured {
         body.extend_from_slice(&self.device_state);
         let mut outgoing = Outgoing::new();
         let mut encoder = direction.encoder(&mut outgoing);
+        encoder.pack_by(self.codec);
         encoder.begin(self.generation, self.epoch, self.released_epoch);
         encoder.pages(&body, &runs, |_| None);
-        encoder.device_state(&body, state);
+        let committed = committed_state();
+        let base = self.based.then(|| DeviceBase {
+            bytes: &committed,
+            hash: device_state_hash(&committed),
+        });
+        encoder.device_state(&body, state, base);
         encoder.outputs(self.packets.iter().map(Vec::as_slice));
         encoder.commit();
         written(outgoing, &body, pieces)
@@ -250,7 +284,7 @@ fn receive(assembly: &mut Assembly, bytes: &[u8], pieces: &[usize]) -> Vec<Appli
     }
 }
 
-fn apply(transaction: CompleteTransaction<'_>) -> Applied {
+fn pages_of(transaction: CompleteTransaction<'_>) -> BTreeMap<u64, Vec<u8>> {
     let mut pages = BTreeMap::new();
     for run in transaction.runs() {
         for (index, number) in (run.first_page..).take(run.pages as usize).enumerate() {
@@ -261,13 +295,28 @@ fn apply(transaction: CompleteTransaction<'_>) -> Applied {
             pages.insert(number, contents);
         }
     }
+    pages
+}
+
+fn apply(transaction: CompleteTransaction<'_>) -> Applied {
     Applied {
         generation: transaction.generation(),
         epoch: transaction.epoch(),
         released_epoch: transaction.released_epoch(),
-        pages,
-        device_state: transaction.device_state().to_vec(),
+        pages: pages_of(transaction),
+        device_state: device_state_after(transaction, committed_state()),
         packets: transaction.packets().map(<[u8]>::to_vec).collect(),
+    }
+}
+
+fn device_state_after(transaction: CompleteTransaction<'_>, mut before: Vec<u8>) -> Vec<u8> {
+    match transaction.device_state() {
+        DeviceState::Whole(state) => state.to_vec(),
+        DeviceState::Delta(delta) => {
+            assert_eq!(delta.base_hash, device_state_hash(&before));
+            delta.apply(&mut before);
+            before
+        }
     }
 }
 
@@ -347,22 +396,6 @@ fn a_torn_transaction_changes_nothing_and_the_next_connection_completes() {
 }
 
 #[test]
-fn a_cancelled_transaction_changes_nothing_and_the_next_one_completes() {
-    proptest!(config(64), |(captured in captured())| {
-        let (body, runs) = captured.body();
-        let mut direction = Direction::new();
-        let mut outgoing = Outgoing::new();
-        let mut encoder = direction.encoder(&mut outgoing);
-        encoder.begin(captured.generation, captured.epoch, 0);
-        encoder.pages(&body, &runs, |_| None);
-        encoder.cancel();
-        let mut wire = written(outgoing, &body, WHOLE);
-        wire.extend(captured.wire(&mut direction, WHOLE));
-        prop_assert_eq!(receive(&mut assembly_for(&captured), &wire, WHOLE), [captured.applied()]);
-    });
-}
-
-#[test]
 fn a_lost_repeated_or_swapped_frame_never_completes() {
     let places = any::<(prop::sample::Index, prop::sample::Index)>();
     proptest!(config(256), |(captured in captured(), (from, to) in places, what in 0..3, hidden in any::<bool>())| {
@@ -421,7 +454,7 @@ fn no_decoder_panics_on_random_bytes() {
     let structured = vec(field, 0..64)
         .prop_map(|fields| fields.into_iter().flat_map(u32::to_le_bytes).collect());
     let bytes = prop_oneof![vec(any::<u8>(), 0..300), structured];
-    proptest!(config(512), |(bytes in bytes, guest_pages in prop_oneof![0..100u64, any::<u64>()], kind in 0..6usize)| {
+    proptest!(config(512), |(bytes in bytes, guest_pages in prop_oneof![0..100u64, any::<u64>()], kind in 0..8usize)| {
         if let Ok(runs) = PageRuns::decode(&bytes, guest_pages) {
             prop_assert!(runs.pages() > 0);
             for run in runs {
@@ -441,10 +474,10 @@ fn no_decoder_panics_on_random_bytes() {
         assembly.expect(1, 1);
         prop_assert_eq!(receive(&mut assembly, &bytes, WHOLE), []);
         assembly.expect(1, 1);
-        let kinds = [FrameKind::Begin, FrameKind::Pages, FrameKind::DeviceState, FrameKind::Outputs, FrameKind::Commit];
-        let begin = Header { kind: FrameKind::Begin, payload_len: 8, generation: 1, epoch: 1, sequence: 0, payload_checksum: 0 };
+        let kinds = [FrameKind::Begin, FrameKind::Pages, FrameKind::Deltas, FrameKind::DeviceState, FrameKind::DeviceDelta, FrameKind::Outputs, FrameKind::Commit];
+        let begin = Header { kind: FrameKind::Begin, packing: None, payload_len: 8, generation: 1, epoch: 1, sequence: 0, payload_checksum: 0 };
         let _ = assembly.feed(&begin, &[0; 8]);
-        for kind in kinds.iter().cycle().skip(kind).take(5) {
+        for kind in kinds.iter().cycle().skip(kind).take(7) {
             let step = assembly.feed(&Header { kind: *kind, ..begin }, &bytes);
             prop_assert!(step != Ok(Step::Complete));
         }
@@ -461,7 +494,7 @@ fn random_frame_orders_complete_only_by_the_grammar() {
                 FrameKind::DeviceState,
                 FrameKind::Outputs,
                 FrameKind::Commit,
-                FrameKind::Cancel,
+                FrameKind::DeviceDelta,
                 FrameKind::SyncPages,
                 FrameKind::Ack,
                 FrameKind::Hello,
@@ -475,6 +508,8 @@ fn random_frame_orders_complete_only_by_the_grammar() {
         released_epoch: 0,
         runs: vec![(0, vec![1])],
         device_state: vec![1],
+        based: false,
+        codec: None,
         packets: vec![vec![1]],
     };
     let frames = split(&model.wire(&mut Direction::new(), WHOLE));
@@ -505,7 +540,7 @@ impl Memory {
     }
 
     fn apply(&mut self, transaction: CompleteTransaction<'_>) {
-        self.0.extend(apply(transaction).pages);
+        self.0.extend(pages_of(transaction));
         for delta in transaction.deltas() {
             assert_eq!(page_hash(self.page(delta.page)), delta.base_hash);
             let contents = self.0.get_mut(&delta.page).expect("a page of the guest");
@@ -526,12 +561,14 @@ fn epochs_of_whole_pages_and_of_changes_add_up() {
         any::<u8>(),
         any::<bool>(),
     );
-    proptest!(config(48), |(epochs in vec(vec(write, 0..24), 1..6))| {
+    proptest!(config(48), |(epochs in vec((vec(write, 0..24), device_state(), any::<bool>(), codec()), 1..6))| {
         let (mut primary, mut secondary) = (Memory::new(), Memory::new());
+        let mut committed = committed_state();
         let mut direction = Direction::new();
         let mut assembly = Assembly::new(GUEST_PAGES, LIMIT_BYTES);
         assembly.expect(1, 1);
-        for (epoch, writes) in (1..).zip(&epochs) {
+        let (mut reader, mut wire) = (FrameReader::new(), Vec::new());
+        for (epoch, (writes, device_state, based, codec)) in (1..).zip(&epochs) {
             let mut has_base = BTreeMap::new();
             for &(number, at, length, value, based) in writes {
                 let contents = primary.0.get_mut(&number).expect("a page of the guest");
@@ -545,30 +582,40 @@ fn epochs_of_whole_pages_and_of_changes_add_up() {
                 pages: 1,
                 body_offset: index * PAGE_BYTES,
             }).collect();
-            let state = body.len()..body.len() + 1;
-            body.push(7);
+            let state = body.len()..body.len() + device_state.len();
+            body.extend_from_slice(device_state);
             let mut outgoing = Outgoing::new();
             let mut encoder = direction.encoder(&mut outgoing);
+            encoder.pack_by(*codec);
             encoder.begin(1, epoch, 0);
             encoder.pages(&body, &runs, |number| has_base[&number].then(|| {
                 let bytes = secondary.page(number);
                 Base { bytes, hash: page_hash(bytes) }
             }));
-            encoder.device_state(&body, state);
+            let hash = device_state_hash(&committed);
+            encoder.device_state(&body, state, based.then_some(DeviceBase { bytes: &committed, hash }));
             encoder.commit();
-            let mut stream = &written(outgoing, &body, WHOLE)[..];
-            while let Some((header, rest)) = stream.split_first_chunk::<HEADER_BYTES>() {
-                let header = Header::decode(header).expect("its own");
-                let (payload, rest) = rest.split_at(header.payload_len as usize);
-                let step = assembly.feed(&header, payload).expect("fits");
-                prop_assert_eq!(step == Step::Complete, rest.is_empty());
-                stream = rest;
+            wire.extend(written(outgoing, &body, WHOLE));
+            prop_assert_eq!(reader.fill(&mut &wire[..]).expect("memory"), Filled::Progress);
+            wire.clear();
+            while let Some(frame) = reader.next().expect("its own") {
+                let step = assembly.feed(&frame.header, frame.payload).expect("fits");
+                prop_assert_eq!(step == Step::Complete, frame.header.kind == FrameKind::Commit);
             }
             let transaction = assembly.transaction().expect("complete");
-            let holds = |page, hash| page_hash(secondary.page(page)) == hash;
+            let holds = |expected| match expected {
+                Committed::Page { page, hash } => page_hash(secondary.page(page)) == hash,
+                Committed::DeviceState { hash } => device_state_hash(&committed) == hash,
+            };
             prop_assert!(transaction.acknowledgement(holds).is_ok());
             let first = transaction.deltas().next().map(|delta| delta.page);
-            prop_assert_eq!(transaction.acknowledgement(|_, _| false).err(), first);
+            let refused = transaction.acknowledgement(|it| matches!(it, Committed::DeviceState { .. })).err();
+            prop_assert_eq!(refused.map(|it| it.to_string()), first.map(|page| format!("page {page}")));
+            let refused = transaction.acknowledgement(|it| matches!(it, Committed::Page { .. })).err();
+            let is_delta = matches!(transaction.device_state(), DeviceState::Delta(_));
+            prop_assert_eq!(refused, is_delta.then_some(Committed::DeviceState { hash }));
+            committed = device_state_after(transaction, committed);
+            prop_assert_eq!(&committed, device_state);
             secondary.apply(transaction);
             assembly.reset();
             prop_assert!(primary.0 == secondary.0, "epoch {epoch}");
@@ -584,6 +631,8 @@ fn a_transaction_that_does_not_fit_the_replica_never_was() {
         released_epoch: 0,
         runs: vec![(0, vec![1])],
         device_state: vec![1],
+        based: false,
+        codec: None,
         packets: Vec::new(),
     };
     let mut assembly = assembly_for(&model);
@@ -621,7 +670,7 @@ fn large_captures_are_split_and_come_back_whole() {
     let mut encoder = direction.encoder(&mut outgoing);
     encoder.begin(1, 1, 0);
     encoder.pages(&body, &runs, |_| None);
-    encoder.device_state(&body, state);
+    encoder.device_state(&body, state, None);
     encoder.outputs(packets.iter().map(Vec::as_slice));
     encoder.commit();
     let wire = written(outgoing, &body, &[1_000_003]);
@@ -688,6 +737,8 @@ fn a_transaction_beyond_the_bound_is_refused_and_its_memory_given_back() {
         released_epoch: 0,
         runs: vec![(0, vec![1; 40]), (0, vec![2; 40])],
         device_state: vec![1],
+        based: false,
+        codec: None,
         packets: Vec::new(),
     };
     let wire = model.wire(&mut Direction::new(), WHOLE);
@@ -717,6 +768,8 @@ fn an_ack_names_the_complete_transaction() {
         released_epoch: 8,
         runs: Vec::new(),
         device_state: vec![1],
+        based: false,
+        codec: None,
         packets: Vec::new(),
     };
     let mut assembly = assembly_for(&model);
@@ -726,7 +779,7 @@ fn an_ack_names_the_complete_transaction() {
     let proof = assembly
         .transaction()
         .expect("complete")
-        .acknowledgement(|_, _| false)
+        .acknowledgement(|_| false)
         .expect("it changes no page");
     let (mut direction, mut outgoing) = (Direction::new(), Outgoing::new());
     direction.encoder(&mut outgoing).ack(proof);

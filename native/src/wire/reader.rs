@@ -6,6 +6,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::frame::{Frame, FrameError, Header};
 use super::limits::{HEADER_BYTES, MAX_FRAME_BYTES, READER_BYTES};
+use super::packing::Unpacker;
 
 /// What one [`FrameReader::fill`] did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +29,7 @@ pub struct FrameReader {
     end: usize,
     next_sequence: u64,
     failed: Option<FrameError>,
+    unpacker: Unpacker,
 }
 
 impl Default for FrameReader {
@@ -45,6 +47,7 @@ impl FrameReader {
             end: 0,
             next_sequence: 0,
             failed: None,
+            unpacker: Unpacker::default(),
         }
     }
 
@@ -95,10 +98,11 @@ impl FrameReader {
                 let to = from + header.payload_len as usize;
                 self.start = to;
                 self.next_sequence += 1;
-                Ok(Some(Frame {
-                    header,
-                    payload: &self.buffer[from..to],
-                }))
+                let payload = match header.packing {
+                    None => &self.buffer[from..to],
+                    Some(_) => self.unpacker.plain(),
+                };
+                Ok(Some(Frame { header, payload }))
             }
             Err(error) => {
                 self.failed = Some(error);
@@ -107,7 +111,7 @@ impl FrameReader {
         }
     }
 
-    fn check_next(&self) -> Result<Option<Header>, FrameError> {
+    fn check_next(&mut self) -> Result<Option<Header>, FrameError> {
         let bytes = &self.buffer[self.start..self.end];
         let Some((header, rest)) = bytes.split_first_chunk::<HEADER_BYTES>() else {
             return Ok(None);
@@ -137,6 +141,14 @@ impl FrameReader {
                 expected,
                 found,
             });
+        }
+        if let Some(codec) = header.packing {
+            let unpacked = self.unpacker.unpack(codec, payload);
+            unpacked.map_err(|source| FrameError::Packed {
+                kind,
+                sequence,
+                source,
+            })?;
         }
         Ok(Some(header))
     }

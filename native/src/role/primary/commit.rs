@@ -226,7 +226,7 @@ impl<P: Ports> Primary<P> {
             .map_err(Fatal::DeviceState)?;
         if let Some(link) = &mut self.link {
             let mut encoder = link.encoder();
-            encoder.device_state(self.staging.body(), state);
+            encoder.device_state(self.staging.body(), state, self.shadow.device_state());
             encoder.outputs(self.hold.sealed().iter());
             encoder.commit();
             let end = link.outgoing.bytes_encoded();
@@ -265,6 +265,7 @@ impl<P: Ports> Primary<P> {
             self.last_acked = in_flight.last;
             // Only now, when the outputs are out: nobody waits for this.
             self.shadow.note(self.staging.body(), self.staging.runs());
+            self.shadow.note_device_state(self.staging.device_state());
         }
         if let Some(link) = &mut self.link
             && !link.confirmed

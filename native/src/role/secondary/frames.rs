@@ -1,6 +1,6 @@
 //! What the primary says, frame by frame.
 
-use super::super::replica::{Replica, ReplicaState};
+use super::super::replica::ReplicaState;
 use super::super::{Engine, Ports};
 use super::Secondary;
 use super::connection::Connection;
@@ -29,13 +29,13 @@ impl<P: Ports> Secondary<P> {
                 if self.assembly.feed(&header, frame.payload)? == Step::Complete {
                     let transaction = self.assembly.transaction().expect("the step was Complete");
                     let ram = self.guest.ram();
-                    let holds = |page, hash| Replica::holds(ram, page, hash);
+                    let holds = |committed| self.replica.holds(ram, committed);
                     let acknowledgement = match transaction.acknowledgement(holds) {
                         Ok(acknowledgement) => acknowledgement,
-                        Err(page) => {
+                        Err(base) => {
                             self.assembly.reject();
                             self.replica.discard();
-                            return Err(LinkError::ForeignBase { page });
+                            return Err(LinkError::ForeignBase { base });
                         }
                     };
                     // Staged and checked: it is ours whatever happens now, so the primary need not wait for the copy.

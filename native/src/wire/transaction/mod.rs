@@ -1,24 +1,29 @@
 //! The receiving side of transactions: pure, no I/O. Nothing of a transaction counts before `Commit` has been checked.
 //!
 //! ```text
-//!            expect()                    Begin            Pages*, Deltas?, DeviceState+, Outputs*
-//!  Unready ──────────▶ Idle ────────────────────▶ Open ──────────────────────┐
-//!     ▲                 ▲ ▲        Cancel          │ ▲                        │
-//!     │                 │ └────────────────────────┤ └────────────────────────┘
-//!     │ any violation   │ reset()                  │ Commit, everything matches
-//!     └─── (from all)   └───────── Complete ◀──────┘
+//!            expect()              Begin      Pages*, Deltas?, (DeviceState+ or DeviceDelta), Outputs*
+//!  Unready ──────────▶ Idle ──────────────▶ Open ──────────────────────┐
+//!     ▲                 ▲                    │ ▲                        │
+//!     │ any violation   │ reset()            │ └────────────────────────┘
+//!     │                 │                    │ Commit, everything matches
+//!     └─── (from all)   └───── Complete ◀────┘
 //! ```
+
+mod complete;
+mod violation;
 
 use std::mem;
 
-use thiserror::Error;
-
-use super::deltas::{Deltas, DeltasError};
+use super::deltas::Deltas;
+use super::device_delta::DeviceDelta;
 use super::frame::{FrameKind, Header};
-use super::limits::STAGING_RETAINED_BYTES;
-use super::outputs::{OutputsError, Packets, announced};
-use super::pages::{PageRun, PageRuns, PagesError};
+use super::limits::{MAX_DEVICE_STATE, STAGING_RETAINED_BYTES};
+use super::outputs::{Packets, announced};
+use super::pages::PageRuns;
 use super::tally::{Tally, Totals};
+
+pub use complete::{Acknowledgement, Committed, CompleteTransaction, DeviceState};
+pub use violation::Violation;
 
 /// What one frame led to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,83 +34,6 @@ pub enum Step {
     Complete,
 }
 
-/// Why a frame does not fit. Everything staged has been dropped; the last complete replica is untouched; the connection
-/// is of no more use.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum Violation {
-    /// No transaction is expected: `expect` was not called, or an earlier frame did not fit.
-    #[error("{found:?} frame, but no transaction is expected")]
-    Unready {
-        /// The frame's kind.
-        found: FrameKind,
-    },
-    /// A frame at a place where the protocol does not have it.
-    #[error("{found:?} frame, expected {expected}")]
-    Order {
-        /// The frame's kind.
-        found: FrameKind,
-        /// What may come at this place.
-        expected: &'static str,
-    },
-    /// A frame of another history of the guest.
-    #[error("{kind:?} frame of generation {found}, expected {expected}")]
-    Generation {
-        /// The frame's kind.
-        kind: FrameKind,
-        /// The generation of the replica.
-        expected: u64,
-        /// The frame's generation.
-        found: u64,
-    },
-    /// A frame of another epoch than the one that comes next.
-    #[error("{kind:?} frame of epoch {found}, expected {expected}")]
-    Epoch {
-        /// The frame's kind.
-        kind: FrameKind,
-        /// The epoch that comes next.
-        expected: u64,
-        /// The frame's epoch.
-        found: u64,
-    },
-    /// A payload of fixed length has another one.
-    #[error("{kind:?} payload of {found} bytes does not have the right length")]
-    PayloadLength {
-        /// The frame's kind.
-        kind: FrameKind,
-        /// Its length, bytes.
-        found: usize,
-    },
-    /// A payload of pages is malformed.
-    #[error("pages of the transaction are malformed")]
-    Pages(#[from] PagesError),
-    /// A payload of changes is malformed.
-    #[error("deltas of the transaction are malformed")]
-    Deltas(#[from] DeltasError),
-    /// A payload of packets is malformed.
-    #[error("outputs of the transaction are malformed")]
-    Outputs(#[from] OutputsError),
-    /// More than the staging area may hold.
-    #[error("transaction of more than {limit} bytes")]
-    TooLarge {
-        /// The bound, bytes.
-        limit: usize,
-    },
-    /// There is no memory for the staging area.
-    #[error("no memory to stage a transaction of {bytes} bytes")]
-    NoMemory {
-        /// What would have been needed, bytes.
-        bytes: usize,
-    },
-    /// Counts or digest differ: a frame is missing or not of this transaction.
-    #[error("transaction is {found}, but its commit says {expected}")]
-    Totals {
-        /// What the primary counted.
-        expected: Box<Totals>,
-        /// What arrived.
-        found: Box<Totals>,
-    },
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Unready,
@@ -113,6 +41,7 @@ enum Phase {
     Pages,
     Deltas,
     DeviceState,
+    DeviceDelta,
     Outputs,
     Complete,
 }
@@ -133,6 +62,7 @@ pub struct Assembly {
     pages_end: usize,
     deltas_end: usize,
     device_end: usize,
+    device_is_delta: bool,
 }
 
 impl Assembly {
@@ -153,6 +83,7 @@ impl Assembly {
             pages_end: 0,
             deltas_end: 0,
             device_end: 0,
+            device_is_delta: false,
         }
     }
 
@@ -265,19 +196,22 @@ impl Assembly {
             (Phase::Idle, FrameKind::Begin)
             | (
                 Phase::Pages,
-                FrameKind::Pages | FrameKind::Deltas | FrameKind::DeviceState | FrameKind::Cancel,
+                FrameKind::Pages
+                | FrameKind::Deltas
+                | FrameKind::DeviceState
+                | FrameKind::DeviceDelta,
             )
-            | (Phase::Deltas, FrameKind::DeviceState | FrameKind::Cancel)
+            | (Phase::Deltas, FrameKind::DeviceState | FrameKind::DeviceDelta)
             | (
                 Phase::DeviceState,
-                FrameKind::DeviceState | FrameKind::Outputs | FrameKind::Commit | FrameKind::Cancel,
+                FrameKind::DeviceState | FrameKind::Outputs | FrameKind::Commit,
             )
-            | (Phase::Outputs, FrameKind::Outputs | FrameKind::Commit | FrameKind::Cancel) => None,
+            | (Phase::DeviceDelta | Phase::Outputs, FrameKind::Outputs | FrameKind::Commit) => None,
             (Phase::Idle, _) => Some("Begin"),
-            (Phase::Pages, _) => Some("Pages, Deltas, DeviceState or Cancel"),
-            (Phase::Deltas, _) => Some("DeviceState or Cancel"),
-            (Phase::DeviceState, _) => Some("DeviceState, Outputs, Commit or Cancel"),
-            (Phase::Outputs, _) => Some("Outputs, Commit or Cancel"),
+            (Phase::Pages, _) => Some("Pages, Deltas, DeviceState or DeviceDelta"),
+            (Phase::Deltas, _) => Some("DeviceState or DeviceDelta"),
+            (Phase::DeviceState, _) => Some("DeviceState, Outputs or Commit"),
+            (Phase::DeviceDelta | Phase::Outputs, _) => Some("Outputs or Commit"),
         };
         if let Some(expected) = expected {
             return Err(Violation::Order {
@@ -304,9 +238,9 @@ impl Assembly {
             FrameKind::Pages => self.take_pages(payload)?,
             FrameKind::Deltas => self.take_deltas(payload)?,
             FrameKind::DeviceState => self.take_device_state(payload)?,
+            FrameKind::DeviceDelta => self.take_device_delta(payload)?,
             FrameKind::Outputs => self.take_outputs(payload)?,
-            FrameKind::Commit => return self.take_commit(payload),
-            _ => return self.take_cancel(payload),
+            _ => return self.take_commit(payload),
         }
         self.tally.add_frame(kind, header.payload_checksum);
         Ok(Step::Incomplete)
@@ -356,8 +290,21 @@ impl Assembly {
         }
         self.stage(payload)?;
         self.tally.device_bytes += payload.len() as u64;
+        if self.tally.device_bytes > MAX_DEVICE_STATE as u64 {
+            return Err(Violation::DeviceState);
+        }
         self.device_end = self.staged.len();
         self.phase = Phase::DeviceState;
+        Ok(())
+    }
+
+    fn take_device_delta(&mut self, payload: &[u8]) -> Result<(), Violation> {
+        let delta = DeviceDelta::decode(payload)?;
+        self.stage(payload)?;
+        self.tally.device_bytes += delta.bytes as u64;
+        self.device_end = self.staged.len();
+        self.device_is_delta = true;
+        self.phase = Phase::DeviceDelta;
         Ok(())
     }
 
@@ -383,18 +330,6 @@ impl Assembly {
         }
         self.phase = Phase::Complete;
         Ok(Step::Complete)
-    }
-
-    fn take_cancel(&mut self, payload: &[u8]) -> Result<Step, Violation> {
-        if !payload.is_empty() {
-            return Err(Violation::PayloadLength {
-                kind: FrameKind::Cancel,
-                found: payload.len(),
-            });
-        }
-        self.drop_staged();
-        self.phase = Phase::Idle;
-        Ok(Step::Incomplete)
     }
 
     fn stage(&mut self, payload: &[u8]) -> Result<(), Violation> {
@@ -428,100 +363,6 @@ impl Assembly {
         self.pages_end = 0;
         self.deltas_end = 0;
         self.device_end = 0;
-    }
-}
-
-/// A transaction that is all here and has been checked: the only thing that can be acknowledged.
-#[derive(Debug, Clone, Copy)]
-pub struct CompleteTransaction<'a> {
-    assembly: &'a Assembly,
-}
-
-impl<'a> CompleteTransaction<'a> {
-    /// Its generation.
-    pub fn generation(&self) -> u64 {
-        self.assembly.generation
-    }
-
-    /// Its epoch.
-    pub fn epoch(&self) -> u64 {
-        self.assembly.next_epoch
-    }
-
-    /// The last epoch whose outputs had left the primary when it was made.
-    pub fn released_epoch(&self) -> u64 {
-        self.assembly.released_epoch
-    }
-
-    /// What it consists of.
-    pub fn totals(&self) -> Totals {
-        self.assembly.tally.totals()
-    }
-
-    /// Its pages, to be applied in this order.
-    pub fn runs(&self) -> impl Iterator<Item = PageRun<'a>> + use<'a> {
-        let assembly = self.assembly;
-        let mut pages = &assembly.staged[..assembly.pages_end];
-        assembly.page_payloads.iter().flat_map(move |bytes| {
-            let (payload, rest) = pages.split_at(*bytes as usize);
-            pages = rest;
-            PageRuns::of_checked(payload)
-        })
-    }
-
-    /// Its changed pages, to be applied after the whole ones.
-    pub fn deltas(&self) -> Deltas<'a> {
-        Deltas::of_checked(&self.assembly.staged[self.assembly.pages_end..self.assembly.deltas_end])
-    }
-
-    /// Its device state.
-    pub fn device_state(&self) -> &'a [u8] {
-        &self.assembly.staged[self.assembly.deltas_end..self.assembly.device_end]
-    }
-
-    /// The packets that wait for its ack on the primary, in order.
-    pub fn packets(&self) -> Packets<'a> {
-        Packets::of_checked(&self.assembly.staged[self.assembly.device_end..])
-    }
-
-    /// What [`super::Encoder::ack`] needs, if every page to be changed is here as the primary believes: `holds` says whether
-    /// a page has this hash.
-    ///
-    /// # Errors
-    /// The first page that is not. The replica is worth nothing then.
-    pub fn acknowledgement(
-        &self,
-        holds: impl Fn(u64, u64) -> bool,
-    ) -> Result<Acknowledgement, u64> {
-        match self
-            .deltas()
-            .find(|delta| !holds(delta.page, delta.base_hash))
-        {
-            Some(delta) => Err(delta.page),
-            None => Ok(Acknowledgement {
-                generation: self.generation(),
-                epoch: self.epoch(),
-            }),
-        }
-    }
-}
-
-/// Proof that a complete transaction was here; made by [`CompleteTransaction::acknowledgement`] only.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[must_use]
-pub struct Acknowledgement {
-    generation: u64,
-    epoch: u64,
-}
-
-impl Acknowledgement {
-    /// The generation that is acknowledged.
-    pub fn generation(&self) -> u64 {
-        self.generation
-    }
-
-    /// The epoch that is acknowledged.
-    pub fn epoch(&self) -> u64 {
-        self.epoch
+        self.device_is_delta = false;
     }
 }
