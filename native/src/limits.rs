@@ -39,6 +39,11 @@ impl Sizes {
 
 /// Pages whose contents on the secondary a primary keeps, to send changes only.
 pub const SHADOW_PAGES: usize = 2048;
+/// What the pipe takes of a device state before the engine is done with guest RAM: a page is the least that the kernel has.
+/// The state of any PC is larger.
+pub const DEVICE_STATE_GATE_BYTES: usize = 4096;
+/// What it takes afterwards: nearly every state at once.
+pub const DEVICE_STATE_PIPE_BYTES: usize = 128 << 10;
 /// Largest device state of a guest.
 pub const DEVICE_STATE_MAX_BYTES: usize = crate::wire::limits::MAX_DEVICE_STATE;
 /// Bytes of the baseline that are sent between two looks at the guest's packets.

@@ -4,6 +4,7 @@
 use std::io;
 use std::ops::Range;
 
+use crate::guest::GuestError;
 use crate::guest::pages::PageSet;
 use crate::guest::{Ram, Vm};
 use crate::limits::{PAGE_BYTES, Sizes};
@@ -84,8 +85,8 @@ impl Staging {
     /// Reads the device state that QEMU has saved; returns where it lies in the body.
     ///
     /// # Errors
-    /// `FileTooLarge` if it is beyond [`Sizes::device_state_bytes`].
-    pub fn read_device_state(&mut self, guest: &impl Vm) -> io::Result<Range<usize>> {
+    /// A [`GuestError`]; so is a state beyond [`Sizes::device_state_bytes`].
+    pub fn read_device_state(&mut self, guest: &mut impl Vm) -> Result<Range<usize>, GuestError> {
         let start = self.pages * PAGE_BYTES;
         let length = guest.read_device_state(&mut self.buffer[start..])?;
         self.device_state = start..start + length;

@@ -11,7 +11,7 @@ use crate::guest::accel::Accel;
 use crate::guest::command::{self, Descriptors};
 use crate::guest::monitor::Monitor;
 use crate::guest::process::{GuestError, Start, call, last_line};
-use crate::guest::state_file::{StateFile, WORKING_FOLDER};
+use crate::guest::state_gate::{StateGate, WORKING_FOLDER};
 use crate::limits::{NET_SOCKET_BYTES, QEMU_START_TIMEOUT};
 use crate::qmp::{Events, Qmp, QmpError};
 use crate::spec::Spec;
@@ -38,7 +38,7 @@ pub(super) fn launch(
     accel: Accel,
     how: Start,
     ram: &MemoryFile,
-    state: &StateFile,
+    state: &StateGate,
 ) -> Result<Launched, GuestError> {
     if !spec.preload.is_file() {
         // The dynamic linker would only warn, and QEMU would start without it.
@@ -120,7 +120,7 @@ fn take_over(
     preload: &UnixStream,
     [run, save]: [UnixStream; 2],
     pid: u32,
-    state: &StateFile,
+    state: &StateGate,
     spec: &Spec,
 ) -> Result<(OwnedFd, Monitor), GuestError> {
     let deadline = Instant::now() + QEMU_START_TIMEOUT;

@@ -11,8 +11,9 @@ pub mod monitor;
 pub mod pages;
 pub mod process;
 pub mod ram_blocks;
-pub mod state_file;
+pub mod state_gate;
 pub mod vm;
 
+pub use monitor::AfterSave;
 pub use process::{Guest, GuestError, Start};
 pub use vm::{Ram, Vm};

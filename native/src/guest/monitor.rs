@@ -1,25 +1,37 @@
 //! The two control connections to a QEMU, and what its vCPUs were told last.
 //!
 //! ```text
-//!  guest runs            paused                                            guest runs
-//!  run:  {…"stop"   ──►  }   {…"cont"  ─────────────────────────────────►  }   {…"stop"
-//!  save: {…"save…"  ────────► }  when stopped                                  {…"save…"
+//!  guest runs            paused                            guest runs
+//!  save: {…"save…"  ──►  }  QEMU stops, saves, waits at the gate, lets the guest run      {…"save…"
+//!  run:  events; stop and cont, when the guest is to stand still for longer
 //! ```
-//! What a checkpoint asks for has been sent before, but for one byte each. Two connections, because on one QEMU reads a
-//! command only after it has run the one before.
+//! What a checkpoint asks for has been sent before, but for one byte. Two connections, because on one that has most of a
+//! command nothing else can be asked.
 
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::{Value, json};
 
-use crate::limits::QMP_YIELD;
-use crate::qmp::{GuestEvent, Qmp, QmpError};
+use crate::guest::state_gate::StateGate;
+use crate::limits::{QMP_TIMEOUT, QMP_YIELD};
+use crate::qmp::{GuestEvent, Qmp, QmpError, Ticket};
 use crate::sys::process::GivingWay;
 
 const STOP: &str = "stop";
 const CONT: &str = "cont";
 const SAVE: &str = "xen-save-devices-state";
+
+/// What becomes of a guest whose state has been saved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AfterSave {
+    /// If it ran it runs on, as soon as the engine is done with its RAM.
+    RunOn,
+    /// It stands still until it is told otherwise.
+    Stay,
+}
 
 /// A QEMU's monitors.
 #[derive(Debug)]
@@ -29,6 +41,8 @@ pub struct Monitor {
     save_arguments: Value,
     running: bool,
     reader: Option<GivingWay>,
+    /// The save whose end QEMU has not been asked for.
+    saving: Option<Ticket>,
 }
 
 impl Monitor {
@@ -51,6 +65,7 @@ impl Monitor {
             save_arguments: json!({"filename": state_path, "live": false}),
             running: false,
             reader,
+            saving: None,
         })
     }
 
@@ -74,9 +89,6 @@ impl Monitor {
         if let Some(reader) = &self.reader {
             reader.give_way(true);
         }
-        if self.running {
-            self.run.prime(STOP, &Value::Null)?;
-        }
         self.save.prime(SAVE, &self.save_arguments)
     }
 
@@ -93,28 +105,82 @@ impl Monitor {
         Ok(())
     }
 
-    /// Stops the vCPUs, if they run, and saves the state of CPUs and devices; returns when the vCPUs stood still.
+    /// Has QEMU stop the vCPUs, if they run, and save the state of CPUs and devices into `gate`, which is shut; returns when
+    /// QEMU waits there. When the gate is opened vCPUs that ran run on, unless they are to stay as they are then.
     ///
     /// # Errors
     /// A [`QmpError`].
-    pub fn stop_and_save(&mut self) -> Result<Instant, QmpError> {
+    pub fn stop_and_save(&mut self, after: AfterSave, gate: &StateGate) -> Result<(), QmpError> {
         if let Some(reader) = &self.reader {
             reader.give_way(false);
         }
-        let until = Instant::now() + QMP_YIELD;
-        self.run.yield_until(until);
-        self.save.yield_until(until);
-        self.stop()?;
-        let stopped_at = Instant::now();
-        let ticket = self.save.fire(SAVE, &self.save_arguments)?;
-        // QEMU reads it while it saves.
-        self.run.prime(CONT, &Value::Null)?;
-        self.save.wait(ticket, SAVE)?;
-        self.run.sleep_again();
+        let yield_until = Instant::now() + QMP_YIELD;
+        if after == AfterSave::Stay {
+            self.run.yield_until(yield_until);
+            self.stop()?;
+            self.run.sleep_again();
+        }
+        self.saving = Some(self.save.fire_and_forget(SAVE, &self.save_arguments)?);
+        self.wait_at(gate, yield_until)?;
+        // QEMU told first what it has met with while it stopped.
+        self.run.pump()
+    }
+
+    /// Waits until QEMU has reached the gate; without sleeping for a while.
+    fn wait_at(&mut self, gate: &StateGate, yield_until: Instant) -> Result<(), QmpError> {
+        let deadline = Instant::now() + QMP_TIMEOUT;
+        loop {
+            let now = Instant::now();
+            let patience = if now < yield_until {
+                Duration::ZERO
+            } else {
+                deadline.saturating_duration_since(now)
+            };
+            let timeout = Timespec::try_from(patience).map_err(io::Error::other)?;
+            let mut ready = [
+                PollFd::new(gate, PollFlags::IN),
+                PollFd::new(&self.save, PollFlags::IN),
+            ];
+            match poll(&mut ready, Some(&timeout)) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(QmpError::Io(error.into())),
+            }
+            let [at_gate, answered] = ready.map(|descriptor| descriptor.revents());
+            if StateGate::is_reached(at_gate) {
+                return Ok(());
+            }
+            if !answered.is_empty() {
+                // A refusal is an error here.
+                self.save.pump()?;
+            }
+            if now >= deadline {
+                return Err(QmpError::Silent {
+                    command: SAVE,
+                    waited: QMP_TIMEOUT,
+                });
+            }
+            // Also later on: a pipe that nobody has opened yet is ready to say so all the time.
+            std::thread::yield_now();
+        }
+    }
+
+    /// Waits until QEMU says that the state is whole. The gate has been opened.
+    ///
+    /// # Errors
+    /// A [`QmpError`].
+    pub fn finish_save(&mut self) -> Result<(), QmpError> {
+        let Some(ticket) = self.saving.take() else {
+            return Ok(());
+        };
+        self.save.yield_until(Instant::now() + QMP_YIELD);
+        let answer = self.save.wait(ticket, SAVE);
         self.save.sleep_again();
-        // QEMU told first what it has met with while it stopped: a guest that has powered itself off must not be resumed.
-        self.run.pump()?;
-        Ok(stopped_at)
+        answer.map(|_| ())
+    }
+
+    /// Whether QEMU has not been asked whether the last state is whole.
+    pub fn is_saving(&self) -> bool {
+        self.saving.is_some()
     }
 
     /// Lets the vCPUs run. The answer is taken when it comes; a refusal shows as an error of a later call.
@@ -123,7 +189,7 @@ impl Monitor {
     /// A [`QmpError`].
     pub fn cont(&mut self) -> Result<(), QmpError> {
         if !self.running {
-            self.run.fire_and_forget(CONT)?;
+            self.run.fire_and_forget(CONT, &Value::Null)?;
             self.running = true;
         }
         Ok(())
@@ -166,6 +232,7 @@ impl AsFd for Monitor {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::guest::state_gate::WORKING_FOLDER;
     use crate::qmp::Events;
     use std::io::{Read, Write};
     use std::os::unix::net::UnixStream;
@@ -189,16 +256,24 @@ mod tests {
             UnixStream::pair().expect("pair"),
             UnixStream::pair().expect("pair"),
         );
+        let gate = StateGate::create().expect("pipe");
+        let path = format!("{WORKING_FOLDER}/{}", gate.path_in_qemu());
         let qemu = std::thread::spawn(move || {
             for socket in [&mut qemu_run, &mut qemu_save] {
                 socket.write_all(b"{\"QMP\":{}}\n").expect("greeting");
                 answer(socket, OK);
             }
             let mut heard = vec![answer(&mut qemu_run, OK), answer(&mut qemu_run, OK)];
-            heard.push(answer(&mut qemu_run, OK));
             let event = "{\"event\":\"SHUTDOWN\",\"data\":{\"guest\":true}}\n";
             qemu_run.write_all(event.as_bytes()).expect("an event");
-            heard.push(answer(&mut qemu_save, OK));
+            heard.push(answer(&mut qemu_save, ""));
+            let mut pipe = std::fs::OpenOptions::new()
+                .write(true)
+                .open(path)
+                .expect("pipe");
+            pipe.write_all(&[7; 9000]).expect("written");
+            drop(pipe);
+            qemu_save.write_all(OK.as_bytes()).expect("an answer");
             // Open until the end.
             (heard, qemu_run)
         });
@@ -208,13 +283,21 @@ mod tests {
         let mut monitor = Monitor::new(run, save, "9", None).expect("monitor");
         monitor.cont().expect("cont");
         monitor.prepare().expect("primed");
-        monitor.stop_and_save().expect("saved");
+        gate.shut().expect("empty");
+        monitor
+            .stop_and_save(AfterSave::RunOn, &gate)
+            .expect("saved");
         assert_eq!(monitor.next_event(), Some(GuestEvent::PoweredOff));
+        assert!(gate.holds().expect("poll") && monitor.is_saving());
+        gate.open().expect("opened");
+        let deadline = Instant::now() + timeout;
+        assert_eq!(gate.read(&mut [0; 10_000], deadline).expect("read"), 9000);
+        monitor.finish_save().expect("whole");
         drop(monitor);
         let (heard, _) = qemu.join().expect("qemu");
         let save =
             r#"{"execute":"xen-save-devices-state","arguments":{"filename":"9","live":false}}"#;
-        let wanted = [r#"{"execute":"cont"}"#, r#"{"execute":"stop"}"#, save];
+        let wanted = [r#"{"execute":"cont"}"#, save];
         assert_eq!(heard[1..], wanted);
     }
 }

@@ -19,10 +19,10 @@ use crate::guest::dirty::{Tracker, TrackerError};
 use crate::guest::fingerprint;
 use crate::guest::identity::{self, Identity};
 use crate::guest::launch;
-use crate::guest::monitor::Monitor;
+use crate::guest::monitor::{AfterSave, Monitor};
 use crate::guest::pages::PageSet;
 use crate::guest::ram_blocks::{self, RamBlockError};
-use crate::guest::state_file::StateFile;
+use crate::guest::state_gate::StateGate;
 use crate::limits::{PAGE_BYTES, QMP_TIMEOUT};
 use crate::qmp::{GuestEvent, QmpError};
 use crate::spec::Spec;
@@ -92,6 +92,14 @@ pub enum GuestError {
         /// QEMU's own words.
         output: String,
     },
+    /// The gate did not hold.
+    #[error(
+        "QEMU (pid {pid}) did not wait while the guest's RAM was read: what was read is worthless"
+    )]
+    RanOn {
+        /// QEMU.
+        pid: u32,
+    },
     /// The dirty-page tracker failed.
     #[error(transparent)]
     Tracker(#[from] TrackerError),
@@ -130,7 +138,7 @@ pub struct Guest {
     /// Guest RAM, as QEMU maps it too.
     pub ram: SharedMapping,
     /// Where the device state is saved.
-    pub state_file: StateFile,
+    gate: StateGate,
     userfault: Option<OwnedFd>,
     tracker: Option<Tracker>,
     incoming: Option<(UnixStream, String)>,
@@ -158,9 +166,9 @@ impl Guest {
             source,
         })?;
         let ram = SharedMapping::new(&ram_file).map_err(call("mapping guest RAM"))?;
-        let state_file = StateFile::create().map_err(call("memfd_create"))?;
+        let gate = StateGate::create().map_err(call("pipe2"))?;
         let started = Instant::now();
-        let launched = launch::launch(spec, accel, how, &ram_file, &state_file)?;
+        let launched = launch::launch(spec, accel, how, &ram_file, &gate)?;
         let pid = launched.child.id();
         let pidfd = rustix::process::pidfd_open(
             rustix::process::Pid::from_child(&launched.child),
@@ -177,7 +185,7 @@ impl Guest {
             net: launched.net,
             ram_file,
             ram,
-            state_file,
+            gate,
             userfault: Some(launched.userfault),
             tracker: None,
             incoming: launched.incoming,
@@ -269,13 +277,57 @@ impl Guest {
         }
     }
 
-    /// Stops the vCPUs and saves the device state; returns when the vCPUs stood still. The guest is paused from here to
-    /// [`Guest::resume`].
+    /// Stops the vCPUs and saves the device state. The guest stands still from here to [`Guest::release`].
     ///
     /// # Errors
     /// A [`GuestError`]; the guest must be given up then, its state is not known.
-    pub fn stop_and_save(&mut self) -> Result<Instant, GuestError> {
-        Ok(self.monitor.stop_and_save()?)
+    pub fn stop_and_save(&mut self, after: AfterSave) -> Result<(), GuestError> {
+        self.discard_state()?;
+        self.gate.shut().map_err(call("fcntl(F_SETPIPE_SZ)"))?;
+        Ok(self.monitor.stop_and_save(after, &self.gate)?)
+    }
+
+    /// The engine is done with the RAM of a guest that was saved: it runs on if it was to. What was read of its RAM and the
+    /// state belong together.
+    ///
+    /// # Errors
+    /// [`GuestError::RanOn`] if they may not.
+    pub fn release(&mut self) -> Result<(), GuestError> {
+        if !self.gate.holds().map_err(call("poll"))? {
+            return Err(GuestError::RanOn {
+                pid: self.child.id(),
+            });
+        }
+        self.gate.open().map_err(call("fcntl(F_SETPIPE_SZ)"))
+    }
+
+    /// Copies the state that was saved to `into`, once; returns its length. The guest must have been released.
+    ///
+    /// # Errors
+    /// A [`GuestError`]; the guest must be given up then.
+    pub fn read_device_state(&mut self, into: &mut [u8]) -> Result<usize, GuestError> {
+        let length = self
+            .gate
+            .read(into, Instant::now() + QMP_TIMEOUT)
+            .map_err(call("reading the guest's device state"))?;
+        // A QEMU that died in the middle of it closed the pipe too.
+        self.monitor.finish_save()?;
+        Ok(length)
+    }
+
+    /// Reads a state that nobody wanted in the end.
+    fn discard_state(&mut self) -> Result<(), GuestError> {
+        while self.monitor.is_saving() {
+            let mut waste = [0; 16 << 10];
+            self.gate.open().map_err(call("fcntl(F_SETPIPE_SZ)"))?;
+            let read = self.gate.read(&mut waste, Instant::now() + QMP_TIMEOUT);
+            match read {
+                Ok(_) => self.monitor.finish_save()?,
+                Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {}
+                Err(error) => return Err(call("reading the guest's device state")(error)),
+            }
+        }
+        Ok(())
     }
 
     /// Has QEMU ready for the next [`Guest::stop_and_save`]: it is faster then.

@@ -1,8 +1,8 @@
 //! What the roles ask of a guest, whoever runs it: a QEMU, or a simulator.
 
 use std::io;
-use std::time::Instant;
 
+use crate::guest::monitor::AfterSave;
 use crate::guest::pages::PageSet;
 use crate::guest::process::{Guest, GuestError};
 use crate::qmp::GuestEvent;
@@ -67,12 +67,14 @@ pub trait Vm {
     fn receive(&self, into: &mut [u8]) -> io::Result<Option<usize>>;
     /// Gives the guest a packet; false if there was no room for it.
     fn deliver(&self, packet: &[u8]) -> io::Result<bool>;
-    /// Stops the vCPUs and saves the device state; returns when they stood still.
-    fn stop_and_save(&mut self) -> Result<Instant, GuestError>;
+    /// Stops the vCPUs and saves the device state.
+    fn stop_and_save(&mut self, after: AfterSave) -> Result<(), GuestError>;
+    /// Lets a guest that was saved run on, if it was to.
+    fn release(&mut self) -> Result<(), GuestError>;
     /// Makes the next [`Vm::stop_and_save`] fast.
     fn prepare_save(&mut self) -> Result<(), GuestError>;
-    /// Copies the device state that was saved last into `into`; returns its length.
-    fn read_device_state(&self, into: &mut [u8]) -> io::Result<usize>;
+    /// Copies the device state that was saved last into `into`, once; returns its length.
+    fn read_device_state(&mut self, into: &mut [u8]) -> Result<usize, GuestError>;
     /// Stops the vCPUs.
     fn pause(&mut self) -> Result<(), GuestError>;
     /// Lets the vCPUs run.
@@ -124,16 +126,20 @@ impl Vm for Guest {
         Self::deliver(self, packet)
     }
 
-    fn stop_and_save(&mut self) -> Result<Instant, GuestError> {
-        Self::stop_and_save(self)
+    fn stop_and_save(&mut self, after: AfterSave) -> Result<(), GuestError> {
+        Self::stop_and_save(self, after)
+    }
+
+    fn release(&mut self) -> Result<(), GuestError> {
+        Self::release(self)
     }
 
     fn prepare_save(&mut self) -> Result<(), GuestError> {
         Self::prepare_save(self)
     }
 
-    fn read_device_state(&self, into: &mut [u8]) -> io::Result<usize> {
-        self.state_file.read(into)
+    fn read_device_state(&mut self, into: &mut [u8]) -> Result<usize, GuestError> {
+        Self::read_device_state(self, into)
     }
 
     fn pause(&mut self) -> Result<(), GuestError> {

@@ -175,13 +175,18 @@ impl Qmp {
         Ok(self.ticket())
     }
 
-    /// As [`Qmp::fire`], for a command whose answer is taken when it comes: a refusal shows as an error of a later call.
+    /// As [`Qmp::fire`], for a command whose answer is taken when it comes: a refusal shows as an error of a later call. It may
+    /// be waited for all the same.
     ///
     /// # Errors
     /// A [`QmpError`].
-    pub fn fire_and_forget(&mut self, command: &'static str) -> Result<(), QmpError> {
+    pub fn fire_and_forget(
+        &mut self,
+        command: &'static str,
+        arguments: &Value,
+    ) -> Result<Ticket, QmpError> {
         self.unawaited = command;
-        self.fire(command, &Value::Null).map(|_| ())
+        self.fire(command, arguments)
     }
 
     /// Until `until`, or [`Qmp::sleep_again`], yields the processor instead of sleeping while it waits for QEMU.
@@ -200,6 +205,10 @@ impl Qmp {
     /// A [`QmpError`].
     pub fn wait(&mut self, ticket: Ticket, command: &'static str) -> Result<Value, QmpError> {
         let deadline = Instant::now() + QMP_TIMEOUT;
+        if self.answered >= ticket.0 {
+            // Taken when it came; had it been a refusal, that would have been an error.
+            return Ok(Value::Null);
+        }
         loop {
             let Some(line) = self.next_line(deadline)? else {
                 return Err(QmpError::Silent {
@@ -497,7 +506,7 @@ mod tests {
     fn a_refusal_that_nobody_waited_for_is_an_error_of_the_next_call() {
         let (qmp, _) = qemu(&[READY, r#"{"error":{"class":"x","desc":"reset required"}}"#]);
         let mut qmp = qmp.expect("negotiated");
-        qmp.fire_and_forget("cont").expect("sent");
+        qmp.fire_and_forget("cont", &Value::Null).expect("sent");
         let error = loop {
             match qmp.pump() {
                 Ok(()) => std::thread::yield_now(),

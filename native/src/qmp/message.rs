@@ -12,6 +12,8 @@ pub enum GuestEvent {
     PoweredOff,
     /// The machine was reset; it runs on by itself.
     Reset,
+    /// The vCPUs stand still since this time of the host's clock (since 1970).
+    Stopped(Duration),
     /// The vCPUs run again since this time of the host's clock (since 1970).
     Resumed(Duration),
     /// The incoming device state has been loaded.
@@ -54,6 +56,12 @@ struct Timestamp {
     microseconds: u64,
 }
 
+impl Timestamp {
+    fn since_1970(&self) -> Duration {
+        Duration::from_secs(self.seconds) + Duration::from_micros(self.microseconds)
+    }
+}
+
 #[derive(Deserialize)]
 struct RawError {
     desc: String,
@@ -89,11 +97,8 @@ fn event(name: &str, data: &Value, timestamp: Option<&Timestamp>) -> Option<Gues
     match (name, data["status"].as_str()) {
         // Not when QEMU is being ended from outside: that guest is to be continued elsewhere.
         ("SHUTDOWN", _) if data["guest"] == Value::Bool(true) => Some(GuestEvent::PoweredOff),
-        ("RESUME", _) => timestamp.map(|at| {
-            GuestEvent::Resumed(
-                Duration::from_secs(at.seconds) + Duration::from_micros(at.microseconds),
-            )
-        }),
+        ("STOP", _) => timestamp.map(|at| GuestEvent::Stopped(at.since_1970())),
+        ("RESUME", _) => timestamp.map(|at| GuestEvent::Resumed(at.since_1970())),
         ("RESET", _) => Some(GuestEvent::Reset),
         ("MIGRATION", Some("completed")) => Some(GuestEvent::Loaded),
         ("MIGRATION", Some("failed")) => Some(GuestEvent::LoadFailed),
@@ -124,6 +129,9 @@ mod tests {
             Line::Event(GuestEvent::Loaded)
         ));
         assert!(matches!(parse(r#"{"event":"STOP"}"#), Line::Other));
+        let stop = r#"{"timestamp":{"seconds":7,"microseconds":8},"event":"STOP"}"#;
+        let at = Duration::from_micros(7_000_008);
+        assert!(matches!(parse(stop), Line::Event(GuestEvent::Stopped(found)) if found == at));
         assert!(Line::parse(b"not json").is_err());
     }
 }

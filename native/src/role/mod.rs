@@ -43,9 +43,6 @@ pub enum Fatal {
     /// Waiting failed.
     #[error("poll failed")]
     Poll(#[source] std::io::Error),
-    /// The guest's device state is too large.
-    #[error("the guest's device state cannot be staged")]
-    DeviceState(#[source] std::io::Error),
     /// The guest's network socket failed.
     #[error("the guest's network socket failed")]
     Network(#[source] std::io::Error),

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::{Engine, Fatal, Halt, Mode, Ports, Primary, ack_timeout};
 use crate::checkpoint::{Commit, Part, Stopwatch};
 use crate::clock::Clock;
-use crate::guest::Vm;
+use crate::guest::{AfterSave, Vm};
 use crate::limits::ACK_YIELD;
 use crate::link::LinkError;
 use crate::release::{Acked, Awaited, Solo};
@@ -109,10 +109,22 @@ impl<P: Ports> Primary<P> {
         let asked_at = engine.now();
         let paused_at = engine.clock.wall();
         let mut stopwatch = Stopwatch::start(asked_at);
-        stopwatch.lap(Part::Stop, self.guest.stop_and_save()?);
-        stopwatch.lap(Part::Save, engine.now());
-        // Powered off just before it was stopped: then this is its last checkpoint, and it must not be resumed.
+        let commit = engine.tuning.commit;
+        let runs_on = self.halt.is_none() && !self.standing.still() && commit == Commit::Pipelined;
+        self.guest.stop_and_save(if runs_on {
+            AfterSave::RunOn
+        } else {
+            AfterSave::Stay
+        })?;
+        let saved_at = engine.now();
+        // Powered off just before it was stopped: then this is its last checkpoint, and QEMU does not let it run on.
         self.take_events(engine);
+        let stood_still = self
+            .stood_still_at
+            .take()
+            .and_then(|at| at.duration_since(paused_at).ok());
+        stopwatch.lap(Part::Stop, asked_at + stood_still.unwrap_or_default());
+        stopwatch.lap(Part::Save, saved_at);
         self.drain_outputs(engine)?;
         self.hold.seal(awaited.epoch);
         stopwatch.lap(Part::Drain, engine.now());
@@ -134,14 +146,14 @@ impl<P: Ports> Primary<P> {
             written_at: None,
         });
         self.policy.captured(pages, asked_at);
-        self.standing.for_ack = engine.tuning.commit == Commit::Sync;
+        self.standing.for_ack = commit == Commit::Sync;
         engine.statistics.record_checkpoint(pages);
         if pages <= self.staging.pages() {
             self.staging
                 .copy(self.guest.ram(), &self.captured, 0, pages);
             stopwatch.lap(Part::Copy, engine.now());
             // Nothing is encoded or sent before the guest runs again.
-            self.resume_after(engine, paused_at, stopwatch)?;
+            self.release(engine, runs_on, paused_at, stopwatch)?;
             self.encode_begin(awaited);
             self.encode_pages();
             self.encode_end(engine)?;
@@ -150,7 +162,11 @@ impl<P: Ports> Primary<P> {
             // More than the staging area holds: the guest waits while it is sent, which also slows its writing down.
             let sent = self.send_in_parts(engine, awaited);
             stopwatch.lap(Part::Copy, engine.now());
-            self.resume_after(engine, paused_at, stopwatch)?;
+            self.release(engine, runs_on, paused_at, stopwatch)?;
+            let sent = match sent {
+                Ok(()) => self.send_end(engine),
+                failed => failed,
+            };
             match sent {
                 Ok(()) => {}
                 Err(Sending::Link(error)) => self.lose_link(engine, &error),
@@ -160,19 +176,25 @@ impl<P: Ports> Primary<P> {
         Ok(())
     }
 
-    fn resume_after(
+    /// The engine is done with guest RAM: a guest that is to run on does.
+    fn release(
         &mut self,
         engine: &Engine<P>,
+        runs_on: bool,
         paused_at: SystemTime,
         stopwatch: Stopwatch,
     ) -> Result<(), Fatal> {
+        self.guest.release()?;
+        if runs_on {
+            self.policy.resumed(engine.now());
+        }
         if self.halt.is_none() && !self.standing.for_hold {
             self.pause = Some((paused_at, stopwatch));
         }
-        self.run_on(engine)
+        Ok(())
     }
 
-    fn send_in_parts(&mut self, engine: &mut Engine<P>, awaited: Awaited) -> Result<(), Sending> {
+    fn send_in_parts(&mut self, engine: &Engine<P>, awaited: Awaited) -> Result<(), Sending> {
         // Its pages are not in the staging area any more when all of it has been sent.
         self.shadow.forget();
         self.encode_begin(awaited);
@@ -186,6 +208,10 @@ impl<P: Ports> Primary<P> {
             self.flush_link_now(engine)?;
             from = next;
         }
+        Ok(())
+    }
+
+    fn send_end(&mut self, engine: &mut Engine<P>) -> Result<(), Sending> {
         self.encode_end(engine).map_err(Sending::Fatal)?;
         self.flush_link_now(engine)
     }
@@ -220,10 +246,7 @@ impl<P: Ports> Primary<P> {
     }
 
     fn encode_end(&mut self, engine: &mut Engine<P>) -> Result<(), Fatal> {
-        let state = self
-            .staging
-            .read_device_state(&self.guest)
-            .map_err(Fatal::DeviceState)?;
+        let state = self.staging.read_device_state(&mut self.guest)?;
         if let Some(link) = &mut self.link {
             let mut encoder = link.encoder();
             encoder.device_state(self.staging.body(), state, self.shadow.device_state());

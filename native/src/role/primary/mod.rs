@@ -121,6 +121,8 @@ pub struct Primary<P: Ports> {
     /// When we asked for the stop of the checkpoint whose end QEMU has not told yet, by the host's clock as QEMU's events,
     /// and what has been done since.
     pause: Option<(SystemTime, Stopwatch)>,
+    /// Since when the vCPUs stand still, as QEMU said last.
+    stood_still_at: Option<SystemTime>,
     /// The guest's end has been told to the secondary.
     end_told: bool,
     demotion: Option<Demotion>,
@@ -161,6 +163,7 @@ impl<P: Ports> Primary<P> {
             halt: None,
             last_acked: false,
             pause: None,
+            stood_still_at: None,
             end_told: false,
             demotion: None,
             forwarding_until: None,
@@ -245,6 +248,9 @@ impl<P: Ports> Primary<P> {
         while let Some(event) = self.guest.next_event() {
             match event {
                 GuestEvent::PoweredOff => self.guest_ended(engine),
+                GuestEvent::Stopped(at) => {
+                    self.stood_still_at = Some(SystemTime::UNIX_EPOCH + at);
+                }
                 GuestEvent::Resumed(at) => self.note_pause(engine, at),
                 GuestEvent::Reset => tracing::info!("the guest was reset"),
                 GuestEvent::Loaded | GuestEvent::LoadFailed => {}
