@@ -1,7 +1,6 @@
 //! The real outside of the roles: QEMU, TCP, the TAP device and the host's clock.
 
 use std::io;
-use std::net::TcpStream;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use crate::clock::HostClock;
 use crate::guest::accel::Choice;
 use crate::guest::{Guest, GuestError, Start};
 use crate::limits::HEARTBEAT;
-use crate::link::{Dialer, Listener};
+use crate::link::{Channel, Dialer, Listener};
 use crate::role::{Fatal, Ports};
 use crate::spec::Spec;
 use crate::sys::bridge;
@@ -31,7 +30,7 @@ impl Ports for Host {
     type Vm = Guest;
     type Clock = HostClock;
     type Device = Tap;
-    type Transport = TcpStream;
+    type Transport = Channel;
     type Dialer = Dialer;
     type Door = Listener;
 

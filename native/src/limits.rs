@@ -79,8 +79,20 @@ pub const QEMU_START_TIMEOUT: Duration = Duration::from_secs(60);
 pub const QMP_LINE_MAX_BYTES: usize = 1 << 20;
 /// Time to connect to the peer and to exchange greetings with it.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(2);
-/// Callers that may be introducing themselves at the same time.
+/// Callers that may be introducing themselves at the same time: strangers, and as many from the peer's address.
 pub const INTRODUCTIONS_MAX: usize = 8;
+/// Callers that may begin to introduce themselves within a second: strangers, and as many from the peer's address. A
+/// peer tries four times; an introduction costs half a millisecond of a processor.
+pub const INTRODUCTIONS_PER_SECOND: usize = 20;
+/// Shortest time between two lines in the log about the same fault of callers.
+pub const COMPLAINTS_APART: Duration = Duration::from_secs(60);
+/// Longest file of a sync key; one has 119 bytes.
+pub const KEY_FILE_MAX_BYTES: u64 = 4096;
+/// When a side of the link has said nothing for so long, it sends a heartbeat.
+pub const SIGN_OF_LIFE_EVERY: Duration = Duration::from_millis(250);
+/// A peer that has said nothing at all for so long is given up: before Pacemaker's next monitor (every 5 s), so that this
+/// sees what is.
+pub const PEER_SILENCE: Duration = Duration::from_secs(3);
 /// Pause between two attempts to reach the peer.
 pub const REDIAL_PAUSE: Duration = Duration::from_millis(250);
 /// Share of the hold's bound at which the guest is paused: what QEMU has queued must still fit above it.
@@ -93,3 +105,6 @@ pub const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
 pub const HEARTBEAT: Duration = Duration::from_millis(500);
 /// Regions that one scan of the page map can report.
 pub const SCAN_REGIONS: usize = 16_384;
+
+const _: () = assert!(PEER_SILENCE.as_millis() >= 8 * SIGN_OF_LIFE_EVERY.as_millis());
+const _: () = assert!(PEER_SILENCE.as_secs() < 5);

@@ -13,11 +13,11 @@ use crate::guest::accel::{self, Accel, Choice};
 use crate::guest::{Guest, GuestError, Start};
 use crate::host::Host;
 use crate::limits::Sizes;
-use crate::link::{Dialer, ListenError, Listener};
+use crate::link::{Dialer, Key, KeyError, ListenError, Listener};
 use crate::release::Outlet;
 use crate::report;
 use crate::role::{Engine, Fatal, Next, Secondary};
-use crate::spec::{Spec, SpecError};
+use crate::spec::{Spec, SpecError, TransportChoice};
 use crate::sys::interface::Tap;
 use crate::sys::userfault::Userfault;
 use crate::wake::Wake;
@@ -37,6 +37,9 @@ pub enum EngineError {
     /// KVM was demanded.
     #[error("{0}")]
     Accel(String),
+    /// The sync key is not usable.
+    #[error(transparent)]
+    Key(#[from] KeyError),
     /// The sync port is not to be had.
     #[error(transparent)]
     Listen(#[from] ListenError),
@@ -70,6 +73,7 @@ impl EngineError {
             Self::Spec(_) => "bad-spec",
             Self::Kernel(_) => "kernel-too-old",
             Self::Accel(_) => "no-kvm",
+            Self::Key(_) => "bad-key",
             Self::Listen(_) => "port-taken",
             Self::Network(_) => "no-network",
             Self::Control { .. } => "no-control-socket",
@@ -85,6 +89,7 @@ impl EngineError {
             Self::Spec(_) => 2,
             Self::Kernel(_)
             | Self::Accel(_)
+            | Self::Key(_)
             | Self::Listen(_)
             | Self::Network(_)
             | Self::Control { .. }
@@ -108,9 +113,10 @@ pub fn engine(spec_path: &Path) -> Result<(), EngineError> {
     if let Some(reason) = &accel.reason {
         tracing::warn!("the guest runs in software (TCG): {reason}");
     }
+    check_transport(&spec.transport)?;
     let id = Uuid::new_v4();
     let wake = Wake::new().map_err(EngineError::Setup)?;
-    let listener = Listener::start(spec.listen.socket_address(), wake.clone())?;
+    let listener = Listener::start(&spec, wake.clone())?;
     let interface = &spec.machine.interfaces[0];
     let tap =
         Tap::open(&interface.tap, interface.bridge.as_deref()).map_err(EngineError::Network)?;
@@ -123,8 +129,7 @@ pub fn engine(spec_path: &Path) -> Result<(), EngineError> {
             path: path.clone(),
             source,
         })?;
-    let dialer =
-        Dialer::start(spec.peer.socket_address(), wake.clone()).map_err(EngineError::Setup)?;
+    let dialer = Dialer::start(&spec, wake.clone()).map_err(EngineError::Setup)?;
     let tuning = spec.tuning;
     let mut engine = Engine {
         spec,
@@ -153,6 +158,21 @@ pub fn engine(spec_path: &Path) -> Result<(), EngineError> {
     drop(server);
     let _ = std::fs::remove_file(&path);
     Ok(result?)
+}
+
+/// The key is read anew for every connection, so that a new one needs no restart; that it can be is found out here.
+fn check_transport(choice: &TransportChoice) -> Result<(), KeyError> {
+    match choice {
+        TransportChoice::Tls { key } => {
+            let fingerprint = Key::read(key)?.fingerprint().to_owned();
+            tracing::info!(fingerprint, "the link to the other host is encrypted");
+        }
+        TransportChoice::Plain => tracing::warn!(
+            "the link to the other host is plain TCP: whoever reaches its network can read the guest's memory and \
+             change it; remove \"transport\" from the VM's config to encrypt it"
+        ),
+    }
+    Ok(())
 }
 
 /// From role to role.

@@ -59,6 +59,8 @@ pub struct Spec {
     pub listen: Endpoint,
     /// Where the other node's engine waits.
     pub peer: Peer,
+    /// How the two speak to each other; the same on both.
+    pub transport: TransportChoice,
     /// Private folder of this resource (0700).
     pub runtime_dir: PathBuf,
     /// Path of the control socket to bind.
@@ -107,6 +109,19 @@ impl Peer {
     pub fn socket_address(&self) -> SocketAddr {
         SocketAddr::new(self.address, self.port)
     }
+}
+
+/// How two engines speak to each other.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
+pub enum TransportChoice {
+    /// TLS 1.3; each side proves that it has the key in this file.
+    Tls {
+        /// The key's file, of root alone.
+        key: PathBuf,
+    },
+    /// TCP as it is: whoever is on the network between can read and change the guest.
+    Plain,
 }
 
 /// The guest's hardware.
@@ -382,6 +397,17 @@ mod tests {
                 "\"interval_ms\": 20",
                 "\"interval_ms\": 0",
                 "tuning.interval_ms is 0",
+            ),
+            ("\"tls\"", "\"ssl\"", "unknown variant `ssl`"),
+            (
+                "{ \"kind\": \"tls\", \"key\"",
+                "{ \"kind\": \"tls\", \"kez\"",
+                "kez",
+            ),
+            (
+                "\"transport\"",
+                "\"transports\"",
+                "unknown field `transports`",
             ),
         ] {
             assert!(SAMPLE.contains(from), "{from}");

@@ -2,19 +2,18 @@
 //! waits for a network.
 
 use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread;
 use std::time::Instant;
 
-use super::transport::established;
-use super::{Link, LinkError, Transport, greeting};
+use super::connect::connect;
+use super::opening::{self, Opened};
+use super::{Channel, Link, LinkError, Transport, greeting};
 use crate::limits::{HANDSHAKE_TIMEOUT, REDIAL_PAUSE};
+use crate::spec::{Spec, TransportChoice};
 use crate::wake::Wake;
-use crate::wire::{
-    ControlKind, Direction, Frame, FrameKind, FrameReader, Hello, HelloError, Outgoing, Refuse,
-    Welcome,
-};
+use crate::wire::{ControlKind, Frame, FrameKind, Hello, HelloError, Refuse, Welcome};
 
 /// Why the peer could not be reached.
 #[derive(Debug, thiserror::Error)]
@@ -75,7 +74,7 @@ pub trait Dial<T: Transport> {
 #[derive(Debug)]
 pub struct Dialer {
     requests: Sender<Hello>,
-    results: Receiver<Dialed<TcpStream>>,
+    results: Receiver<Dialed<Channel>>,
     busy: bool,
 }
 
@@ -84,14 +83,19 @@ impl Dialer {
     ///
     /// # Errors
     /// If the thread cannot be made.
-    pub fn start(address: SocketAddr, wake: Wake) -> io::Result<Self> {
+    pub fn start(spec: &Spec, wake: Wake) -> io::Result<Self> {
+        let way = Way {
+            from: spec.listen.address,
+            address: spec.peer.socket_address(),
+            choice: spec.transport.clone(),
+        };
         let (requests, inbox) = channel::<Hello>();
         let (outbox, results) = channel();
         thread::Builder::new()
             .name("dialer".to_owned())
             .spawn(move || {
                 while let Ok(hello) = inbox.recv() {
-                    let result = dial(address, &hello);
+                    let result = dial(&way, &hello);
                     if result.is_err() {
                         thread::sleep(REDIAL_PAUSE);
                     }
@@ -109,7 +113,7 @@ impl Dialer {
     }
 }
 
-impl Dial<TcpStream> for Dialer {
+impl Dial<Channel> for Dialer {
     fn is_busy(&self) -> bool {
         self.busy
     }
@@ -118,7 +122,7 @@ impl Dial<TcpStream> for Dialer {
         self.busy = self.requests.send(hello).is_ok();
     }
 
-    fn result(&mut self) -> Option<Dialed<TcpStream>> {
+    fn result(&mut self) -> Option<Dialed<Channel>> {
         match self.results.try_recv() {
             Ok(result) => {
                 self.busy = false;
@@ -129,41 +133,50 @@ impl Dial<TcpStream> for Dialer {
     }
 }
 
-fn dial(address: SocketAddr, hello: &Hello) -> Dialed<TcpStream> {
-    let mut socket = TcpStream::connect_timeout(&address, HANDSHAKE_TIMEOUT)
+/// The way to the peer.
+struct Way {
+    /// Our own sync address: the peer has places for those who call from it.
+    from: IpAddr,
+    address: SocketAddr,
+    choice: TransportChoice,
+}
+
+fn dial(way: &Way, hello: &Hello) -> Dialed<Channel> {
+    let address = way.address;
+    let socket = connect(way.from, address, HANDSHAKE_TIMEOUT)
         .map_err(|source| DialError::Connect { address, source })?;
-    let failed = |source: LinkError| DialError::Greeting { address, source };
+    let failed = |source: LinkError| match source {
+        LinkError::Refused(refuse) => DialError::Refused { address, refuse },
+        source => DialError::Greeting { address, source },
+    };
     // An epoch is one burst and its ack: waiting to fill a segment would add the peer's delayed-ack timer to each.
     socket.set_nodelay(true).map_err(|e| failed(e.into()))?;
     let deadline = Instant::now() + HANDSHAKE_TIMEOUT;
-    let mut reader = FrameReader::new();
-    let (mut outgoing, direction) =
-        greet(hello).map_err(|source| DialError::Answer { address, source })?;
-    greeting::send(&mut socket, &mut outgoing, deadline).map_err(failed)?;
-    let answer =
-        greeting::receive(&mut socket, &mut reader, deadline, understand).map_err(failed)?;
-    match answer.map_err(|source| DialError::Answer { address, source })? {
+    let mut opened = opening::call(socket, &way.choice, deadline).map_err(failed)?;
+    let understood = |source| DialError::Answer { address, source };
+    greet(&mut opened, hello).map_err(understood)?;
+    greeting::send(&mut opened.channel, &mut opened.outgoing, deadline).map_err(failed)?;
+    let answer = opened.hear(deadline, understand).map_err(failed)?;
+    match answer.map_err(understood)? {
         Answer::Welcome(welcome) => {
-            let socket = established(socket).map_err(|e| failed(e.into()))?;
-            let link = Link::new(socket, reader, outgoing, direction, Instant::now());
-            Ok((link, welcome))
+            opened.channel.establish().map_err(|e| failed(e.into()))?;
+            Ok((Link::new(opened, Instant::now()), welcome))
         }
         Answer::Refuse(refuse) => Err(DialError::Refused { address, refuse }),
         Answer::Other => Err(failed(io::Error::from(io::ErrorKind::InvalidData).into())),
     }
 }
 
-/// The first words of a connection, ready to be sent.
-pub(crate) fn greet(hello: &Hello) -> Result<(Outgoing, Direction), HelloError> {
+/// Introduces a primary, ready to be sent.
+pub(crate) fn greet<T>(opened: &mut Opened<T>, hello: &Hello) -> Result<(), HelloError> {
     let payload = hello.to_payload()?;
-    let (mut outgoing, mut direction) = (Outgoing::new(), Direction::new());
-    direction.encoder(&mut outgoing).control(
+    opened.direction.encoder(&mut opened.outgoing).control(
         ControlKind::Hello,
         hello.generation,
         hello.acked_epoch,
         &payload,
     );
-    Ok((outgoing, direction))
+    Ok(())
 }
 
 /// What a secondary says to a greeting.

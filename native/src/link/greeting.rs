@@ -1,15 +1,15 @@
 //! Blocking exchange of the first frames, with one deadline for the whole of it.
 
-use std::io;
-use std::net::TcpStream;
-use std::time::{Duration, Instant};
+use std::io::{self, Write};
+use std::time::Instant;
 
-use super::LinkError;
-use crate::wire::{Filled, Frame, FrameReader, Outgoing};
+use super::opening::left;
+use super::{Channel, LinkError};
+use crate::wire::{Filled, Frame, FrameReader, Outgoing, Progress};
 
 /// Waits for the next frame and passes it to `take`.
 pub(super) fn receive<T>(
-    socket: &mut TcpStream,
+    channel: &mut Channel,
     reader: &mut FrameReader,
     deadline: Instant,
     take: impl FnOnce(Frame<'_>) -> T,
@@ -21,35 +21,25 @@ pub(super) fn receive<T>(
         {
             return Ok(take(frame));
         }
-        socket.set_read_timeout(Some(left(deadline)?))?;
-        match reader.fill(socket)? {
+        channel.socket().set_read_timeout(Some(left(deadline)?))?;
+        match reader.fill(channel)? {
             Filled::Progress | Filled::Full => {}
             Filled::Eof => return Err(LinkError::Closed),
-            Filled::WouldBlock => {
-                left(deadline)?;
-            }
+            Filled::WouldBlock => _ = left(deadline)?,
         }
     }
 }
 
 /// Sends everything in `outgoing`.
 pub(super) fn send(
-    socket: &mut TcpStream,
+    channel: &mut Channel,
     outgoing: &mut Outgoing,
     deadline: Instant,
 ) -> Result<(), LinkError> {
-    socket.set_write_timeout(Some(left(deadline)?))?;
-    match outgoing.write_to(socket, &[])? {
-        crate::wire::Progress::Done => Ok(()),
-        crate::wire::Progress::Pending => Err(io::Error::from(io::ErrorKind::TimedOut).into()),
-    }
-}
-
-fn left(deadline: Instant) -> Result<Duration, LinkError> {
-    let left = deadline.saturating_duration_since(Instant::now());
-    if left.is_zero() {
-        Err(io::Error::from(io::ErrorKind::TimedOut).into())
-    } else {
-        Ok(left)
+    channel.socket().set_write_timeout(Some(left(deadline)?))?;
+    match outgoing.write_to(channel, &[])? {
+        // Too late if it would still block.
+        Progress::Done => Ok(channel.flush()?),
+        Progress::Pending => Err(io::Error::from(io::ErrorKind::TimedOut).into()),
     }
 }

@@ -3,20 +3,22 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::transport::established;
-use super::{Link, LinkError, Transport, greeting};
-use crate::limits::{HANDSHAKE_TIMEOUT, INTRODUCTIONS_MAX};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::complaints::Complaints;
+use super::opening::{self, Opened};
+use super::turnstile::Turnstile;
+use super::{Channel, Link, LinkError, Transport};
+use crate::limits::{COMPLAINTS_APART, HANDSHAKE_TIMEOUT};
 use crate::report;
+use crate::spec::{Spec, TransportChoice};
 use crate::wake::Wake;
-use crate::wire::{
-    ControlKind, Direction, Frame, FrameKind, FrameReader, Hello, Outgoing, Progress, Refuse,
-    RefuseCode, Welcome,
-};
+use crate::wire::{ControlKind, Frame, FrameKind, Hello, Progress, Refuse, RefuseCode, Welcome};
 
 /// Why this host cannot listen.
 #[derive(Debug, thiserror::Error)]
@@ -50,20 +52,15 @@ impl ListenError {
 /// A primary that has introduced itself and waits for our answer.
 #[derive(Debug)]
 pub struct Caller<T> {
-    transport: T,
-    reader: FrameReader,
+    opened: Opened<T>,
     /// Its greeting.
     pub hello: Hello,
 }
 
 impl<T: Transport> Caller<T> {
-    /// One whose greeting came through `reader`.
-    pub(crate) fn new(transport: T, reader: FrameReader, hello: Hello) -> Self {
-        Self {
-            transport,
-            reader,
-            hello,
-        }
+    /// One whose greeting has come.
+    pub(crate) fn new(opened: Opened<T>, hello: Hello) -> Self {
+        Self { opened, hello }
     }
 
     /// Lets it in.
@@ -72,9 +69,7 @@ impl<T: Transport> Caller<T> {
     /// A [`LinkError`] if it is gone.
     pub fn welcome(self, welcome: &Welcome, now: Instant) -> Result<Link<T>, LinkError> {
         let payload = welcome.to_payload().map_err(io::Error::other)?;
-        let (transport, reader, outgoing, direction) =
-            self.answer(ControlKind::Welcome, &payload)?;
-        Ok(Link::new(transport, reader, outgoing, direction, now))
+        Ok(Link::new(self.answer(ControlKind::Welcome, &payload)?, now))
     }
 
     /// Turns it away; that it may be gone already does not matter.
@@ -84,21 +79,20 @@ impl<T: Transport> Caller<T> {
         }
     }
 
-    fn answer(
-        mut self,
-        kind: ControlKind,
-        payload: &[u8],
-    ) -> Result<(T, FrameReader, Outgoing, Direction), LinkError> {
-        let (mut outgoing, mut direction) = (Outgoing::new(), Direction::new());
-        direction.encoder(&mut outgoing).control(
-            kind,
-            self.hello.generation,
-            self.hello.acked_epoch,
-            payload,
-        );
+    fn answer(mut self, kind: ControlKind, payload: &[u8]) -> Result<Opened<T>, LinkError> {
+        let Opened {
+            channel,
+            outgoing,
+            direction,
+            ..
+        } = &mut self.opened;
+        let (generation, epoch) = (self.hello.generation, self.hello.acked_epoch);
+        direction
+            .encoder(outgoing)
+            .control(kind, generation, epoch, payload);
         // A few hundred bytes into an empty socket: this does not wait.
-        match outgoing.write_to(&mut self.transport, &[])? {
-            Progress::Done => Ok((self.transport, self.reader, outgoing, direction)),
+        match outgoing.write_to(channel, &[])? {
+            Progress::Done => Ok(self.opened),
             Progress::Pending => Err(io::Error::from(io::ErrorKind::TimedOut).into()),
         }
     }
@@ -113,77 +107,153 @@ pub trait Door<T: Transport> {
 /// A thread that takes callers.
 #[derive(Debug)]
 pub struct Listener {
-    callers: Receiver<Caller<TcpStream>>,
+    callers: Receiver<Caller<Channel>>,
 }
 
 impl Listener {
-    /// Binds `address` and starts the thread; it rings `wake` for each caller.
+    /// Binds the sync address and starts the thread; it rings `wake` for each caller.
     ///
     /// # Errors
     /// A [`ListenError`] that names the address and the remedy.
-    pub fn start(address: SocketAddr, wake: Wake) -> Result<Self, ListenError> {
-        let listener =
-            TcpListener::bind(address).map_err(|source| ListenError::new(address, source))?;
+    pub fn start(spec: &Spec, wake: Wake) -> Result<Self, ListenError> {
+        let address = spec.listen.socket_address();
+        let failed = |source| ListenError::new(address, source);
+        let listener = TcpListener::bind(address).map_err(failed)?;
+        listener.set_nonblocking(true).map_err(failed)?;
         let (outbox, callers) = sync_channel(4);
+        let doorkeeper = Doorkeeper {
+            listener,
+            turnstile: Turnstile::new(spec.peer.address, Instant::now()),
+            reception: Reception {
+                choice: spec.transport.clone(),
+                outbox,
+                wake,
+                complaints: Arc::default(),
+            },
+        };
         thread::Builder::new()
             .name("listener".to_owned())
-            .spawn(move || listen(&listener, &outbox, &wake))
-            .map_err(|source| ListenError::new(address, source))?;
+            .spawn(move || doorkeeper.keep())
+            .map_err(failed)?;
         Ok(Self { callers })
     }
 }
 
-impl Door<TcpStream> for Listener {
-    fn caller(&mut self) -> Option<Caller<TcpStream>> {
+impl Door<Channel> for Listener {
+    fn caller(&mut self) -> Option<Caller<Channel>> {
         self.callers.try_recv().ok()
     }
 }
 
-fn listen(listener: &TcpListener, outbox: &SyncSender<Caller<TcpStream>>, wake: &Wake) {
-    let places = Arc::new(());
-    loop {
-        let (socket, address) = match listener.accept() {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
-                thread::sleep(std::time::Duration::from_millis(100));
-                continue;
+struct Doorkeeper {
+    listener: TcpListener,
+    turnstile: Turnstile,
+    reception: Reception,
+}
+
+impl Doorkeeper {
+    fn keep(mut self) {
+        loop {
+            self.reception.count();
+            if let Err(error) = self.wait() {
+                self.reception.complain("wait", None, &error.into());
+                thread::sleep(Duration::from_millis(100));
             }
-        };
-        // One that says nothing must not keep the next one waiting.
-        if Arc::strong_count(&places) > INTRODUCTIONS_MAX {
-            tracing::warn!(%address, "too many callers at once: one is turned away");
-            continue;
-        }
-        let (outbox, wake, place) = (outbox.clone(), wake.clone(), Arc::clone(&places));
-        let started = thread::Builder::new().name("caller".to_owned()).spawn(move || {
-            match introduce(socket) {
-                // The data thread is gone if nobody takes it.
-                Ok(caller) => {
-                    if outbox.send(caller).is_ok() {
-                        wake.ring();
-                    }
-                }
+            match self.listener.accept() {
+                Ok((socket, address)) => self.admit(socket, address),
+                Err(error) if opening::is_late(&error) => {}
                 Err(error) => {
-                    tracing::warn!(%address, error = report::chain(&error), "a caller did not introduce itself");
+                    self.reception.complain("accept", None, &error.into());
+                    thread::sleep(Duration::from_millis(100));
                 }
             }
-            drop(place);
-        });
+        }
+    }
+
+    /// Until somebody knocks, or what has been counted should be told.
+    fn wait(&self) -> io::Result<()> {
+        let timeout = Timespec::try_from(COMPLAINTS_APART).map_err(io::Error::other)?;
+        let mut polled = [PollFd::new(&self.listener, PollFlags::IN)];
+        match poll(&mut polled, Some(&timeout)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// One that says nothing must not keep the next one waiting, so each gets a thread; many of them get none.
+    fn admit(&mut self, socket: TcpStream, address: SocketAddr) {
+        let Some(place) = self.turnstile.enter(address.ip(), Instant::now()) else {
+            let many = io::Error::other("too many callers at once or in a second");
+            self.reception.complain("many", Some(address), &many.into());
+            return;
+        };
+        let reception = self.reception.clone();
+        let started = thread::Builder::new()
+            .name("caller".to_owned())
+            .spawn(move || {
+                reception.receive(socket, address);
+                drop(place);
+            });
         if let Err(error) = started {
-            tracing::warn!(%error, "no thread for a caller");
+            self.reception
+                .complain("thread", Some(address), &error.into());
         }
     }
 }
 
-fn introduce(mut socket: TcpStream) -> Result<Caller<TcpStream>, LinkError> {
+/// What those at the door need to know.
+#[derive(Clone)]
+struct Reception {
+    choice: TransportChoice,
+    outbox: SyncSender<Caller<Channel>>,
+    wake: Wake,
+    complaints: Arc<Mutex<Complaints>>,
+}
+
+impl Reception {
+    fn receive(&self, socket: TcpStream, address: SocketAddr) {
+        match introduce(socket, &self.choice) {
+            // The data thread is gone if nobody takes it.
+            Ok(caller) => {
+                if self.outbox.send(caller).is_ok() {
+                    self.wake.ring();
+                }
+            }
+            Err(error) => self.complain(error.kind(), Some(address), &error),
+        }
+    }
+
+    fn complain(&self, kind: &'static str, address: Option<SocketAddr>, error: &LinkError) {
+        let is_new = self
+            .complaints
+            .lock()
+            .is_ok_and(|mut complaints| complaints.note(kind, Instant::now()));
+        if is_new {
+            let (address, error) = (address.map(|address| address.ip()), report::chain(error));
+            tracing::warn!(kind, ?address, error, "a caller was refused");
+        }
+    }
+
+    fn count(&self) {
+        let due = self
+            .complaints
+            .lock()
+            .map(|mut complaints| complaints.due(Instant::now()));
+        for (kind, times) in due.unwrap_or_default() {
+            tracing::warn!(kind, times, "callers were refused again");
+        }
+    }
+}
+
+fn introduce(socket: TcpStream, choice: &TransportChoice) -> Result<Caller<Channel>, LinkError> {
     socket.set_nodelay(true)?;
     // A primary whose host loses power sends no goodbye; a stale connection must not be kept for hours.
     rustix::net::sockopt::set_socket_keepalive(socket.as_fd(), true).map_err(io::Error::from)?;
-    let mut reader = FrameReader::new();
     let deadline = Instant::now() + HANDSHAKE_TIMEOUT;
-    let hello = greeting::receive(&mut socket, &mut reader, deadline, listen_to)??;
-    Ok(Caller::new(established(socket)?, reader, hello))
+    let mut opened = opening::answer(socket, choice, deadline)?;
+    let hello = opened.hear(deadline, listen_to)??;
+    opened.channel.establish()?;
+    Ok(Caller::new(opened, hello))
 }
 
 /// Reads a greeting.

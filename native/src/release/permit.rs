@@ -103,6 +103,7 @@ mod tests {
             epoch,
             sequence: 0,
             payload_checksum: 0,
+            session: 0,
         }
     }
 

@@ -3,7 +3,7 @@
 //! ```text
 //!  0  magic "KMRI"      4  version u16        6  kind u16          8  packing u32      12  payload_len u32
 //! 16  generation u64   24  epoch u64         32  sequence u64     40  payload_checksum u64
-//! 48  reserved u64 (0) 56  header_checksum u64, xxh3-64 of the bytes before it
+//! 48  session u64      56  header_checksum u64, xxh3-64 of the bytes before it
 //! ```
 //! `packing`: 0, or a [`Codec`]'s number in a frame whose kind may be packed. `payload_len` and `payload_checksum` are those of
 //! the payload as it travels.
@@ -21,7 +21,7 @@ const CHECKED_BYTES: usize = 56;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u16)]
 pub enum FrameKind {
-    /// Primary: who I am, which guest, how it is built. The first frame.
+    /// Primary: who I am, which guest, how it is built.
     Hello = 1,
     /// Secondary: welcome, this is the replica that I hold.
     Welcome = 2,
@@ -59,6 +59,12 @@ pub enum FrameKind {
     Deltas = 19,
     /// Primary: the transaction's device state as its changes since the epoch before.
     DeviceDelta = 20,
+    /// Primary: I would like to talk; half of the session's number. The first frame.
+    Call = 21,
+    /// Secondary: the other half; prove that you have heard it.
+    Challenge = 22,
+    /// Both: I am here, and have nothing else to say.
+    Heartbeat = 23,
 }
 
 impl FrameKind {
@@ -110,6 +116,9 @@ impl FrameKind {
             18 => Self::Input,
             19 => Self::Deltas,
             20 => Self::DeviceDelta,
+            21 => Self::Call,
+            22 => Self::Challenge,
+            23 => Self::Heartbeat,
             _ => return None,
         })
     }
@@ -125,7 +134,10 @@ pub enum FrameError {
         found: [u8; 4],
     },
     /// Another protocol version.
-    #[error("frame has protocol version {found}, expected {PROTOCOL_VERSION}")]
+    #[error(
+        "the peer speaks version {found} of the protocol, this engine version {PROTOCOL_VERSION}: install the same \
+         Kemari on both hosts"
+    )]
     Version {
         /// The peer's version.
         found: u16,
@@ -151,12 +163,6 @@ pub enum FrameError {
         kind: FrameKind,
         /// The number found.
         found: u32,
-    },
-    /// Bytes that mean nothing yet are not zero.
-    #[error("reserved bytes of the header are {found:#x}, expected 0")]
-    Reserved {
-        /// What they hold.
-        found: u64,
     },
     /// A payload beyond the bound.
     #[error("payload of {found} bytes, expected at most {MAX_PAYLOAD}")]
@@ -198,6 +204,24 @@ pub enum FrameError {
         /// Read from the header.
         found: u64,
     },
+    /// A frame of another connection.
+    #[error(
+        "{kind:?} frame {sequence} belongs to another connection: it was recorded there, or went astray"
+    )]
+    Session {
+        /// The frame's kind.
+        kind: FrameKind,
+        /// The frame's number.
+        sequence: u64,
+    },
+    /// A connection begins otherwise.
+    #[error("the connection begins with {found:?}, expected {expected:?}")]
+    Opening {
+        /// What belongs here.
+        expected: FrameKind,
+        /// What is here.
+        found: FrameKind,
+    },
 }
 
 /// A frame's header, without what is the same in every frame.
@@ -217,6 +241,8 @@ pub struct Header {
     pub sequence: u64,
     /// xxh3-64 of the payload as it travels.
     pub payload_checksum: u64,
+    /// The connection that the frame belongs to ([`super::session()`]).
+    pub session: u64,
 }
 
 impl Header {
@@ -233,6 +259,7 @@ impl Header {
         bytes[24..32].copy_from_slice(&self.epoch.to_le_bytes());
         bytes[32..40].copy_from_slice(&self.sequence.to_le_bytes());
         bytes[40..48].copy_from_slice(&self.payload_checksum.to_le_bytes());
+        bytes[48..56].copy_from_slice(&self.session.to_le_bytes());
         let checksum = xxh3_64(&bytes[..CHECKED_BYTES]);
         bytes[CHECKED_BYTES..].copy_from_slice(&checksum.to_le_bytes());
         bytes
@@ -265,10 +292,6 @@ impl Header {
             2 if kind.may_be_packed() => Some(Codec::Zstd),
             found => return Err(FrameError::Packing { kind, found }),
         };
-        let reserved = u64::from_le_bytes(field(bytes, 48));
-        if reserved != 0 {
-            return Err(FrameError::Reserved { found: reserved });
-        }
         let payload_len = u32::from_le_bytes(field(bytes, 12));
         if payload_len as usize > MAX_PAYLOAD {
             return Err(FrameError::PayloadTooLong { found: payload_len });
@@ -281,6 +304,7 @@ impl Header {
             epoch: u64::from_le_bytes(field(bytes, 24)),
             sequence: u64::from_le_bytes(field(bytes, 32)),
             payload_checksum: u64::from_le_bytes(field(bytes, 40)),
+            session: u64::from_le_bytes(field(bytes, 48)),
         })
     }
 }
@@ -312,6 +336,7 @@ mod tests {
         epoch: 4711,
         sequence: 9,
         payload_checksum: 0x0123_4567_89ab_cdef,
+        session: 0xfedc_ba98_7654_3210,
     };
 
     #[test]
@@ -325,7 +350,7 @@ mod tests {
             })
             .collect();
         // 11 was `Cancel`.
-        assert_eq!(numbers, (1..=20).filter(|&n| n != 11).collect::<Vec<_>>());
+        assert_eq!(numbers, (1..=23).filter(|&n| n != 11).collect::<Vec<_>>());
     }
 
     #[test]
@@ -347,16 +372,13 @@ mod tests {
                 assert_eq!(Header::decode(&header.encode()), expected);
             }
         }
-        for (at, refused) in [
-            (
-                8,
-                FrameError::Packing {
-                    kind: FrameKind::Pages,
-                    found: 3,
-                },
-            ),
-            (48, FrameError::Reserved { found: 3 }),
-        ] {
+        for (at, refused) in [(
+            8,
+            FrameError::Packing {
+                kind: FrameKind::Pages,
+                found: 3,
+            },
+        )] {
             let mut bytes = HEADER.encode();
             bytes[at] = 3;
             let checksum = xxh3_64(&bytes[..CHECKED_BYTES]);
@@ -395,6 +417,9 @@ mod tests {
         let message = Header::decode(&bytes)
             .expect_err("another version")
             .to_string();
-        assert_eq!(message, "frame has protocol version 7, expected 3");
+        assert_eq!(
+            message,
+            "the peer speaks version 7 of the protocol, this engine version 4: install the same Kemari on both hosts"
+        );
     }
 }

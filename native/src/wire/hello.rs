@@ -101,6 +101,8 @@ pub enum RefuseCode {
     BadHello,
     /// Another protocol version.
     Protocol,
+    /// One side within TLS and the other not.
+    Transport,
     /// Another resource.
     Resource,
     /// Another guest.

@@ -1,7 +1,7 @@
 //! Every bound of the protocol, in one place.
 
 /// Protocol version that this engine speaks.
-pub const PROTOCOL_VERSION: u16 = 3;
+pub const PROTOCOL_VERSION: u16 = 4;
 /// Size of a guest page, bytes.
 pub const PAGE_BYTES: usize = 4096;
 /// Size of a frame's header, bytes.
@@ -38,6 +38,9 @@ pub const MAX_HELLO: usize = 64 << 10;
 pub const MAX_FINGERPRINT: usize = MAX_HELLO - (4 << 10);
 /// Buffer of a [`super::FrameReader`], bytes: holds at least two of the largest frames.
 pub const READER_BYTES: usize = 4 << 20;
+/// Least room that a [`super::FrameReader`] offers to a read, bytes: two of the largest TLS records, so that what an
+/// encrypted stream has of one before never has to wait in it for room.
+pub const READ_MIN_BYTES: usize = 36 << 10;
 /// Segments handed to one vectored write.
 pub const SEGMENTS_PER_WRITE: usize = 64;
 /// Memory that an emptied [`super::Outgoing`] keeps for the next use, bytes.

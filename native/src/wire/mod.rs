@@ -2,6 +2,10 @@
 //!
 //! ```text
 //!  primary                                               secondary
+//!    │ Call {half of the session}                            │
+//!    │ ────────────────────────────────────────────────────▶ │
+//!    │                        Challenge {half of the session}│
+//!    │ ◀──────────────────────────────────────────────────── │
 //!    │ Hello {resource, vm, generation, fingerprint…}        │
 //!    │ ────────────────────────────────────────────────────▶ │
 //!    │            Welcome {what replica I hold} │ Refuse     │
@@ -21,28 +25,46 @@
 //!    │ Handover / HandoverAck     planned switchover         │
 //!    │ End / EndAck               the guest powered off      │
 //!    │              Farewell      my replica is outdated     │
+//!    │              Heartbeat     nothing else to say (both) │
 //! ```
 //!
 //! Every frame is a 64-byte [`Header`] and its payload. Each direction numbers its frames from 0, so that a lost,
 //! repeated or reordered frame is noticed; header and payload have a checksum each; `Commit` repeats the counts and a
-//! digest of the whole transaction. Whatever does not fit ends the connection and changes nothing (invariant I4).
+//! digest of the whole transaction. From `Hello` on every frame bears the connection's session ([`session()`]), so that
+//! no frame of another connection or of another life of an engine is ever taken for one of this. Whatever does not fit
+//! ends the connection and changes nothing (invariant I4).
+//!
+//! Between hosts all of this travels within TLS 1.3 (`link/secure`), which keeps it secret and makes it impossible to
+//! forge; plain TCP is for those who ask for it. The checksums find what is broken, they keep out nobody.
 //!
 //! `Deltas` and `DeviceDelta` change what this very connection has committed; each names the hash of that, and the secondary
 //! looks before it acknowledges. A connection begins with nothing that could be changed. Payloads of which there is much may
 //! travel packed ([`packing`]).
 //!
-//! **Compatibility.** The first six bytes (magic and version) keep their meaning for ever; everything else belongs to
-//! the version. A receiver refuses a version, a kind and a packing that it does not know, and reserved bytes that are not zero:
-//! both engines of a resource run the same protocol version, so both hosts are updated before the resource is protected
-//! again. Only the JSON payloads of `Hello`, `Welcome` and `Refuse` may gain fields within a version; a receiver ignores those
-//! that it does not know. Any other change raises [`limits::PROTOCOL_VERSION`]. Numbers of kinds that are gone are not given
-//! again.
+//! # Compatibility
+//! 1. The first six bytes of every frame (magic and version, little-endian) keep their meaning for ever. So do the
+//!    first byte's uses before the first frame: 0x4b (`K`) begins a frame, 0x16 begins TLS.
+//! 2. Everything else belongs to the version, what precedes the first frame (TLS or nothing) included. Both engines of a
+//!    resource run the same version: there is no negotiation, and no other format is ever written or read. A version, a
+//!    kind, a packing or a size that is not known ends the connection.
+//! 3. Who is called by another version answers with a `Refuse` of its own version, so that the other side can read that
+//!    number: both say which versions met. The guest and the replica are as they were; for the primary it is a lost link
+//!    as any other (frozen, or solo without a replica).
+//! 4. Only the JSON payloads of `Hello`, `Welcome` and `Refuse` may gain fields within a version. None may go or change its
+//!    meaning, and a receiver must be right without those that it does not know.
+//! 5. Any other change of bytes, or of what they mean, raises [`limits::PROTOCOL_VERSION`], and the table below says what.
+//!    Numbers of kinds that are gone are not given again. The format of QEMU's device state is no part of the version:
+//!    the fingerprint in `Hello` compares the machines.
+//!
+//! So two versions never share a guest. To install another one, upgrade the secondary's host first (the guest runs on
+//! without a replica), then end the guest, and upgrade the other host.
 //!
 //! | version | changed |
 //! |---|---|
 //! | 1 | the first |
 //! | 2 | `Deltas` |
 //! | 3 | `Hello` says what the machine is by value and by set; `DeviceDelta`; packed payloads; no `Cancel` (11): what has begun is all captured, so it ends with its connection only |
+//! | 4 | TLS before the first frame; `Call`, `Challenge` and a session in every header; `Heartbeat` |
 
 mod cursor;
 pub mod deltas;
@@ -59,6 +81,7 @@ mod page_frame;
 pub mod pages;
 mod patch;
 pub mod reader;
+pub mod session;
 mod tally;
 pub mod transaction;
 
@@ -76,6 +99,7 @@ pub use outputs::{OutputsError, Packets};
 pub use packing::{Codec, PackingError};
 pub use pages::{Content, PageRun, PageRuns, PagesError};
 pub use reader::{Filled, FrameReader};
+pub use session::{Half, session};
 pub use transaction::{
     Acknowledgement, Assembly, Committed, CompleteTransaction, DeviceState, Step, Violation,
 };

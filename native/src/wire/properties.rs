@@ -475,7 +475,7 @@ fn no_decoder_panics_on_random_bytes() {
         prop_assert_eq!(receive(&mut assembly, &bytes, WHOLE), []);
         assembly.expect(1, 1);
         let kinds = [FrameKind::Begin, FrameKind::Pages, FrameKind::Deltas, FrameKind::DeviceState, FrameKind::DeviceDelta, FrameKind::Outputs, FrameKind::Commit];
-        let begin = Header { kind: FrameKind::Begin, packing: None, payload_len: 8, generation: 1, epoch: 1, sequence: 0, payload_checksum: 0 };
+        let begin = Header { kind: FrameKind::Begin, packing: None, payload_len: 8, generation: 1, epoch: 1, sequence: 0, payload_checksum: 0, session: 0 };
         let _ = assembly.feed(&begin, &[0; 8]);
         for kind in kinds.iter().cycle().skip(kind).take(7) {
             let step = assembly.feed(&Header { kind: *kind, ..begin }, &bytes);

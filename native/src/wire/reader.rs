@@ -5,8 +5,9 @@ use std::io::{self, ErrorKind, Read};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::frame::{Frame, FrameError, Header};
-use super::limits::{HEADER_BYTES, MAX_FRAME_BYTES, READER_BYTES};
+use super::limits::{HEADER_BYTES, MAX_FRAME_BYTES, READ_MIN_BYTES, READER_BYTES};
 use super::packing::Unpacker;
+use super::session::NO_SESSION;
 
 /// What one [`FrameReader::fill`] did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,7 +18,7 @@ pub enum Filled {
     WouldBlock,
     /// The peer closed its side. Frames that arrived before can still be taken.
     Eof,
-    /// The buffer is full of frames that have not been taken; nothing was read.
+    /// The buffer is as good as full of frames that have not been taken; nothing was read.
     Full,
 }
 
@@ -27,6 +28,7 @@ pub struct FrameReader {
     buffer: Box<[u8]>,
     start: usize,
     end: usize,
+    session: u64,
     next_sequence: u64,
     failed: Option<FrameError>,
     unpacker: Unpacker,
@@ -45,10 +47,16 @@ impl FrameReader {
             buffer: vec![0; READER_BYTES].into_boxed_slice(),
             start: 0,
             end: 0,
+            session: NO_SESSION,
             next_sequence: 0,
             failed: None,
             unpacker: Unpacker::default(),
         }
+    }
+
+    /// From here on every frame must bear this session.
+    pub fn join(&mut self, session: u64) {
+        self.session = session;
     }
 
     /// Bytes that were read and not yet taken as frames.
@@ -56,13 +64,13 @@ impl FrameReader {
         self.end - self.start
     }
 
-    /// Reads once from `stream`.
+    /// Reads once from `stream`, which gets room for at least [`READ_MIN_BYTES`].
     ///
     /// # Errors
     /// What the stream's `read` reports, `WouldBlock` and `Interrupted` excepted.
     pub fn fill(&mut self, stream: &mut impl Read) -> io::Result<Filled> {
         self.make_room();
-        if self.end == self.buffer.len() {
+        if self.buffer.len() - self.end < READ_MIN_BYTES {
             return Ok(Filled::Full);
         }
         loop {
@@ -123,6 +131,9 @@ impl FrameReader {
             payload_checksum: expected,
             ..
         } = header;
+        if header.session != self.session {
+            return Err(FrameError::Session { kind, sequence });
+        }
         if sequence != self.next_sequence {
             return Err(FrameError::Sequence {
                 kind,
@@ -153,12 +164,13 @@ impl FrameReader {
         Ok(Some(header))
     }
 
-    /// Moves what is left to the front, only when the largest frame would no longer fit behind it.
+    /// Moves what is left to the front, only when the largest frame would no longer fit there or little room is left.
     fn make_room(&mut self) {
         if self.start == self.end {
             self.start = 0;
             self.end = 0;
-        } else if self.buffer.len() - self.start < MAX_FRAME_BYTES || self.end == self.buffer.len()
+        } else if self.buffer.len() - self.start < MAX_FRAME_BYTES
+            || self.buffer.len() - self.end < READ_MIN_BYTES
         {
             self.buffer.copy_within(self.start..self.end, 0);
             self.end -= self.start;
@@ -232,10 +244,37 @@ mod tests {
     }
 
     #[test]
+    fn a_frame_of_another_session_is_named_whatever_it_says() {
+        for (kind, frame_kind) in [
+            (ControlKind::Input, FrameKind::Input),
+            (ControlKind::Heartbeat, FrameKind::Heartbeat),
+            (ControlKind::HandoverAck, FrameKind::HandoverAck),
+            (ControlKind::Farewell, FrameKind::Farewell),
+        ] {
+            let (mut direction, mut outgoing, mut wire) =
+                (Direction::new(), Outgoing::new(), Vec::new());
+            direction.join(7);
+            direction.encoder(&mut outgoing).control(kind, 1, 1, b"");
+            outgoing.write_to(&mut wire, &[]).expect("memory");
+            for (session, is_ours) in [(7, true), (8, false), (NO_SESSION, false)] {
+                let mut reader = FrameReader::new();
+                reader.join(session);
+                reader.fill(&mut &wire[..]).expect("memory");
+                let outcome = reader.next().map(|frame| frame.is_some());
+                let error = FrameError::Session {
+                    kind: frame_kind,
+                    sequence: 0,
+                };
+                assert_eq!(outcome, if is_ours { Ok(true) } else { Err(error) });
+            }
+        }
+    }
+
+    #[test]
     fn a_full_buffer_says_so_and_does_not_look_like_an_end() {
         let mut reader = FrameReader::new();
         let mut endless = io::repeat(b'K');
-        while reader.buffered_bytes() < READER_BYTES {
+        while READER_BYTES - reader.buffered_bytes() >= READ_MIN_BYTES {
             assert_eq!(
                 reader.fill(&mut endless).expect("endless"),
                 Filled::Progress

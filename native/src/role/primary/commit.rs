@@ -47,8 +47,8 @@ impl InFlight {
     }
 
     /// Whether the secondary may have the whole transaction.
-    fn may_be_there(&self, bytes_written: u64) -> bool {
-        self.commit_ends_at.is_some_and(|end| bytes_written >= end)
+    fn may_be_there(&self, sent: u64) -> bool {
+        self.commit_ends_at.is_some_and(|end| sent >= end)
     }
 }
 
@@ -301,7 +301,7 @@ impl<P: Ports> Primary<P> {
 
     /// The transaction on its way has failed: its pages are owed and its outputs wait again. A primary that was solo is
     /// solo again if the secondary cannot have the whole of it.
-    pub(super) fn fail_in_flight(&mut self, engine: &mut Engine<P>, bytes_written: u64) {
+    pub(super) fn fail_in_flight(&mut self, engine: &mut Engine<P>, sent: u64) {
         let Some(in_flight) = self.in_flight.take() else {
             return;
         };
@@ -309,7 +309,7 @@ impl<P: Ports> Primary<P> {
         self.captured.clear();
         self.hold.unseal();
         self.policy.unsealed(engine.now());
-        let may_be_there = in_flight.may_be_there(bytes_written);
+        let may_be_there = in_flight.may_be_there(sent);
         if let Some(permit) = in_flight.fallback
             && !may_be_there
         {
@@ -321,9 +321,9 @@ impl<P: Ports> Primary<P> {
 
     /// A secondary that has not acknowledged for too long is as good as gone.
     pub(super) fn overdue(&mut self, engine: &Engine<P>) -> Option<Duration> {
-        let bytes_written = self.link.as_ref()?.outgoing.bytes_written();
+        let sent = self.link.as_ref()?.sent_at_most();
         let in_flight = self.in_flight.as_mut()?;
-        if !in_flight.may_be_there(bytes_written) {
+        if !in_flight.may_be_there(sent) {
             return None;
         }
         let now = engine.now();

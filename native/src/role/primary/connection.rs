@@ -25,7 +25,12 @@ impl<P: Ports> Primary<P> {
                     waited: stalled,
                 })
             };
-            if let Some(error) = silent {
+            let kept = match (silent, &mut self.link) {
+                (Some(error), _) => Err(error),
+                (None, Some(link)) => link.keep_alive(engine.now()),
+                (None, None) => Ok(()),
+            };
+            if let Err(error) = kept {
                 self.lose_link(engine, &error);
             }
             return;
@@ -170,6 +175,7 @@ impl<P: Ports> Primary<P> {
             FrameKind::HandoverAck => self.take_handover_ack(&header)?,
             FrameKind::EndAck => self.take_end_ack(engine, &header)?,
             FrameKind::Farewell => self.take_farewell(engine, &header),
+            FrameKind::Heartbeat => {}
             found => {
                 return Err(LinkError::Turn {
                     found,
@@ -205,7 +211,7 @@ impl<P: Ports> Primary<P> {
     /// Without a link nothing is acknowledged: outputs wait (frozen), unless there is no replica that they wait for.
     pub(super) fn lose_link(&mut self, engine: &mut Engine<P>, why: &LinkError) {
         let Some(link) = self.link.take() else { return };
-        self.fail_in_flight(engine, link.outgoing.bytes_written());
+        self.fail_in_flight(engine, link.sent_at_most());
         if self.baseline.take().is_some() {
             // Half a baseline is worth nothing.
             self.replica_holder = None;

@@ -2,12 +2,12 @@
 
 use std::time::Instant;
 
-use super::{Engine, Face, Fatal, Halt, Mode, Next, PeerLink, Ports, Primary, Ready};
+use super::{Engine, Face, Fatal, Halt, Mode, Next, Ports, Primary, Ready};
 use crate::control::messages::GuestState;
 use crate::control::{DemoteOutcome, ReplyHandle, Role, State};
 use crate::guest::Vm;
 use crate::limits::{FORWARD_TIMEOUT, PACKETS_PER_TURN};
-use crate::link::LinkError;
+use crate::link::{Link, LinkError, Transport};
 use crate::wire::{ControlKind, FrameKind, Header};
 
 /// How far it is.
@@ -155,11 +155,9 @@ impl<P: Ports> Primary<P> {
         let in_time = self
             .forwarding_until
             .is_some_and(|until| engine.now() < until);
-        // The secondary has nothing to say any more but the end.
-        let is_silent = |link: &mut PeerLink<P>| matches!(link.fill(), Ok(false));
         let goes_on = in_time
             && !ready.orders
-            && self.link.as_mut().is_some_and(is_silent)
+            && self.link.as_mut().is_some_and(is_still_there)
             && self.forward_waiting(engine);
         (!goes_on).then_some(Next::Secondary(None))
     }
@@ -174,7 +172,9 @@ impl<P: Ports> Primary<P> {
             }
         }
         match &mut self.link {
-            Some(link) => link.flush(self.staging.body()).is_ok(),
+            Some(link) => {
+                link.flush(self.staging.body()).is_ok() && link.keep_alive(engine.now()).is_ok()
+            }
             None => false,
         }
     }
@@ -225,4 +225,15 @@ impl<P: Ports> Primary<P> {
         self.finish_end(engine);
         Ok(())
     }
+}
+
+/// Whether the secondary, which has everything, says nothing any more but that it lives.
+fn is_still_there<T: Transport>(link: &mut Link<T>) -> bool {
+    let filled = link.fill();
+    while let Ok(Some(frame)) = link.reader.next() {
+        if frame.header.kind != FrameKind::Heartbeat {
+            return false;
+        }
+    }
+    filled.is_ok()
 }

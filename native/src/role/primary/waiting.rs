@@ -9,6 +9,7 @@ use super::{Engine, Fatal, InFlight, Next, Primary, Ready};
 use crate::guest::GuestError;
 use crate::host::{self, Host, link_flags};
 use crate::limits::HEARTBEAT;
+use crate::link::Link;
 use crate::qmp::QmpError;
 
 impl Primary<Host> {
@@ -56,7 +57,7 @@ impl Primary<Host> {
     }
 
     fn poll(&self, engine: &Engine<Host>, timeout: Duration) -> Result<Ready, Fatal> {
-        let anything_waits = (self.link.as_ref()).is_some_and(|link| !link.outgoing.is_empty());
+        let anything_waits = (self.link.as_ref()).is_some_and(Link::wants_write);
         // What does not fit in the hold stays in the guest's socket.
         let net = (!self.hold.is_full()).then(|| self.guest.net());
         let wake = &engine.ports.wake;
@@ -89,7 +90,7 @@ impl Primary<Host> {
     }
 
     fn wait_forwarding(&self, engine: &Engine<Host>, until: Instant) -> Result<Ready, Fatal> {
-        let anything_waits = (self.link.as_ref()).is_some_and(|link| !link.outgoing.is_empty());
+        let anything_waits = (self.link.as_ref()).is_some_and(Link::wants_write);
         // The wake goes on ringing: what it was rung for is for the next role.
         let wake = &engine.ports.wake;
         let [link, world, orders] = host::wait(
@@ -102,7 +103,10 @@ impl Primary<Host> {
                 (Some(engine.outlet.as_fd()), PollFlags::IN),
                 (Some(wake.as_fd()), PollFlags::IN),
             ],
-            until.saturating_duration_since(Instant::now()),
+            self.link
+                .as_ref()
+                .map_or(until, |link| until.min(link.next_look()))
+                .saturating_duration_since(Instant::now()),
         )?;
         Ok(Ready {
             link,
@@ -129,6 +133,9 @@ impl Primary<Host> {
         }
         if let Some(demotion) = &self.demotion {
             deadline = deadline.min(demotion.deadline);
+        }
+        if let Some(link) = &self.link {
+            deadline = deadline.min(link.next_look());
         }
         deadline
     }

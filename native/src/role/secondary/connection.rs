@@ -94,6 +94,16 @@ impl<P: Ports> Secondary<P> {
         }
     }
 
+    /// Says that we live, and gives up a primary that says nothing.
+    pub(super) fn keep_link(&mut self, engine: &Engine<P>) {
+        let Some(Connection { link, .. }) = &mut self.link else {
+            return;
+        };
+        if let Err(error) = link.keep_alive(engine.now()) {
+            self.lose_link(engine, &error);
+        }
+    }
+
     fn take_frames(&mut self, engine: &Engine<P>) -> Result<(), LinkError> {
         let Some(connection) = self.link.as_mut() else {
             return Ok(());

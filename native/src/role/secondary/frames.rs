@@ -64,6 +64,7 @@ impl<P: Ports> Secondary<P> {
                 }
             }
             FrameKind::Input => self.replica.note_input(frame.payload),
+            FrameKind::Heartbeat => {}
             FrameKind::SyncBegin => {
                 // A primary may have gone solo, in a new generation, since it introduced itself.
                 *generation = header.generation;

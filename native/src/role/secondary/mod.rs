@@ -97,6 +97,7 @@ impl<P: Ports> Secondary<P> {
         if ready.link {
             self.serve_link(engine);
         }
+        self.keep_link(engine);
         if ready.world {
             self.take_strays(engine);
         }

@@ -9,6 +9,7 @@ use super::super::{Engine, Fatal, Next, Ready};
 use super::{Secondary, Turn};
 use crate::host::{self, Host, link_flags};
 use crate::limits::HEARTBEAT;
+use crate::link::Link;
 
 impl Secondary<Host> {
     /// Runs until promoted or stopped.
@@ -28,7 +29,7 @@ impl Secondary<Host> {
 
     fn wait(&self, engine: &Engine<Host>) -> Result<Ready, Fatal> {
         let link = self.link.as_ref().map(|connection| &connection.link);
-        let anything_waits = link.is_some_and(|link| !link.outgoing.is_empty());
+        let anything_waits = link.is_some_and(Link::wants_write);
         let wake = &engine.ports.wake;
         let [link, orders, world, death] = host::wait(
             wake,
@@ -53,10 +54,16 @@ impl Secondary<Host> {
     }
 
     fn patience(&self, engine: &Engine<Host>) -> Duration {
+        let now = engine.now();
         let until_silence = self
             .strays
-            .patience(engine.now())
+            .patience(now)
             .filter(|_| self.replica.is_complete());
-        until_silence.map_or(HEARTBEAT, |left| left.min(HEARTBEAT))
+        let until_look = (self.link.as_ref())
+            .map(|connection| connection.link.next_look().saturating_duration_since(now));
+        [until_silence, until_look]
+            .into_iter()
+            .flatten()
+            .fold(HEARTBEAT, Duration::min)
     }
 }

@@ -25,6 +25,12 @@ pub enum ControlKind {
     EndAck,
     /// See [`FrameKind::Input`].
     Input,
+    /// See [`FrameKind::Call`].
+    Call,
+    /// See [`FrameKind::Challenge`].
+    Challenge,
+    /// See [`FrameKind::Heartbeat`].
+    Heartbeat,
 }
 
 impl ControlKind {
@@ -40,6 +46,9 @@ impl ControlKind {
             Self::End => FrameKind::End,
             Self::EndAck => FrameKind::EndAck,
             Self::Input => FrameKind::Input,
+            Self::Call => FrameKind::Call,
+            Self::Challenge => FrameKind::Challenge,
+            Self::Heartbeat => FrameKind::Heartbeat,
         }
     }
 }

@@ -136,6 +136,7 @@ impl Encoder<'_> {
             epoch: place.epoch,
             sequence: self.direction.next_sequence,
             payload_checksum,
+            session: self.direction.session,
         };
         self.direction.next_sequence += 1;
         self.outgoing.head[header_at..][..HEADER_BYTES].copy_from_slice(&header.encode());

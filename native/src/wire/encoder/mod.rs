@@ -15,6 +15,7 @@ use super::limits::{
 use super::outgoing::Outgoing;
 use super::packing::{Codec, Packer, Unpacker};
 use super::page_frame::PageFrame;
+use super::session::NO_SESSION;
 use super::tally::Tally;
 use super::transaction::Acknowledgement;
 
@@ -41,6 +42,7 @@ struct Place {
 /// A new connection needs a new one.
 #[derive(Debug)]
 pub struct Direction {
+    session: u64,
     next_sequence: u64,
     open: Option<Place>,
     tally: Tally,
@@ -60,6 +62,7 @@ impl Direction {
     /// A new connection: the first frame has number 0.
     pub fn new() -> Self {
         Self {
+            session: NO_SESSION,
             next_sequence: 0,
             open: None,
             tally: Tally::new(),
@@ -68,6 +71,11 @@ impl Direction {
             packer: Packer::default(),
             unpacker: Unpacker::default(),
         }
+    }
+
+    /// From here on every frame bears this session.
+    pub fn join(&mut self, session: u64) {
+        self.session = session;
     }
 
     /// Adds frames to `outgoing`.
