@@ -46,6 +46,7 @@ pub fn bare_spec(lab: &Lab, node: u8) -> Value {
     spec["listen"] = json!({"address": format!("10.77.2.{node}"), "port": 7900});
     spec["peer"] =
         json!({"node": format!("n{other}"), "address": format!("10.77.2.{other}"), "port": 7900});
+    spec["transport"]["key"] = json!(super::key::of_this_lab());
     spec["runtime_dir"] = json!(folder);
     spec["control_socket"] = json!(folder.join("engine.sock"));
     spec["preload"] = json!(preload());
@@ -75,6 +76,12 @@ pub fn qemu_script(lab: &Lab, name: &str, script: &str) -> PathBuf {
 pub fn proxied_spec(lab: &Lab, node: u8) -> Value {
     let mut spec = spec(lab, node);
     spec["peer"]["address"] = json!(format!("10.77.2.1{}", 3 - node));
+    spec
+}
+
+/// The same, speaking without TLS.
+pub fn plain(mut spec: Value) -> Value {
+    spec["transport"] = json!({"kind": "plain"});
     spec
 }
 

@@ -14,9 +14,11 @@
 
 pub mod client;
 pub mod engine;
+pub mod key;
 pub mod proxy;
 pub mod ram;
 pub mod random;
+pub mod side;
 pub mod sniffer;
 
 use std::fs::File;
@@ -77,6 +79,7 @@ pub fn in_lab(test: impl FnOnce(&Lab) + Send) {
                 ] {
                     ip(step);
                 }
+                key::make(lab.folder());
                 test(&lab);
             })
             .join()

@@ -1,6 +1,6 @@
 //! Stands between the engines, understands their frames, and spoils them when it is told to.
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -9,7 +9,14 @@ use std::time::Duration;
 
 use rustix::net::connect_unspec;
 
-use super::{PATIENCE, eventually};
+use super::side::{Side, connect_from};
+use super::{PATIENCE, eventually, key};
+use kemari_engine::link::Key;
+
+/// First byte of a frame that is sent in clear.
+const FRAME_BYTE: u8 = b'K';
+/// Room for what one read brings, of whole TLS records.
+const READ_BYTES: usize = 128 << 10;
 
 /// Kinds of frames that it looks at (`native/src/wire/frame.rs`).
 const SYNC_BEGIN: u16 = 4;
@@ -100,9 +107,10 @@ impl Proxy {
             state: Mutex::default(),
             changed: Condvar::new(),
         });
+        let key = Key::read(&key::of_this_lab()).expect("the lab's key");
         let doorkeeper = thread::spawn({
             let shared = Arc::clone(&shared);
-            move || keep_door(&listener, &format!("10.77.2.{node}:7900"), &shared)
+            move || keep_door(&listener, &format!("10.77.2.{node}:7900"), &key, &shared)
         });
         Self {
             shared,
@@ -229,42 +237,56 @@ fn sever(state: &mut State) {
     }
 }
 
-fn keep_door(listener: &TcpListener, upstream: &str, shared: &Arc<Shared>) {
+fn keep_door(listener: &TcpListener, upstream: &str, key: &Key, shared: &Arc<Shared>) {
     while !shared.lock().over {
         let Ok((primary, _)) = listener.accept() else {
             thread::sleep(Duration::from_millis(5));
             continue;
         };
-        let Ok(secondary) = TcpStream::connect(upstream) else {
+        if shared.lock().closed {
             continue;
-        };
+        }
+        let (upstream, key, shared) = (upstream.to_owned(), key.clone(), Arc::clone(shared));
+        // One that says nothing must not keep the others waiting.
+        thread::spawn(move || {
+            let _ = carry(primary, &upstream, key, &shared);
+        });
+    }
+}
+
+/// Both directions of one connection.
+fn carry(primary: TcpStream, upstream: &str, key: Key, shared: &Shared) -> io::Result<()> {
+    primary.set_nonblocking(false)?;
+    let mut first = [0];
+    primary.peek(&mut first)?;
+    let key = (first[0] != FRAME_BYTE).then_some(key);
+    // As if it came from the engine itself.
+    let from = primary.peer_addr()?.ip();
+    let secondary = connect_from(from, upstream.parse().expect("an address"))?;
+    let secondary = Side::connect(secondary, key.clone())?;
+    let primary = Side::accept(primary, key)?;
+    {
         let mut state = shared.lock();
         if state.closed || state.over {
-            continue;
+            return Ok(());
         }
-        for stream in [&primary, &secondary] {
-            stream.set_nonblocking(false).expect("blocking");
-            stream.set_nodelay(true).expect("nodelay");
-            state.connections.push(stream.try_clone().expect("clone"));
-        }
-        drop(state);
-        for is_data in [true, false] {
-            let (primary, secondary) = (
-                primary.try_clone().expect("clone"),
-                secondary.try_clone().expect("clone"),
-            );
-            let shared = Arc::clone(shared);
-            thread::spawn(move || {
-                let _ = if is_data {
-                    carry_data(&primary, &secondary, &shared)
-                } else {
-                    carry_answers(&secondary, &primary, &shared)
-                };
-                let _ = primary.shutdown(Shutdown::Both);
-                let _ = secondary.shutdown(Shutdown::Both);
-            });
+        for side in [&primary, &secondary] {
+            state.connections.push(side.socket().try_clone()?);
         }
     }
+    let hang_up = || {
+        let _ = primary.socket().shutdown(Shutdown::Both);
+        let _ = secondary.socket().shutdown(Shutdown::Both);
+    };
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let _ = carry_data(&primary, &secondary, shared);
+            hang_up();
+        });
+        let _ = carry_answers(&secondary, &primary, shared);
+        hang_up();
+    });
+    Ok(())
 }
 
 struct Frame {
@@ -274,7 +296,7 @@ struct Frame {
 }
 
 impl Frame {
-    fn read(mut from: &TcpStream) -> io::Result<Self> {
+    fn read(from: &mut impl Read) -> io::Result<Self> {
         let mut bytes = vec![0; HEADER_BYTES];
         from.read_exact(&mut bytes)?;
         let kind = u16::from_le_bytes(field(&bytes, 6));
@@ -291,12 +313,13 @@ fn field<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
 }
 
 /// From the primary to the secondary.
-fn carry_data(primary: &TcpStream, mut secondary: &TcpStream, shared: &Shared) -> io::Result<()> {
+fn carry_data(primary: &Side, mut secondary: &Side, shared: &Shared) -> io::Result<()> {
+    let mut primary = BufReader::with_capacity(READ_BYTES, primary);
     // Frames that may still pass before the fault happens.
     let mut doom: Option<(usize, Fault)> = None;
     let mut last_commit: Option<Vec<u8>> = None;
     loop {
-        let frame = Frame::read(primary)?;
+        let frame = Frame::read(&mut primary)?;
         if frame.kind == SYNC_BEGIN {
             shared.lock().baselines += 1;
         }
@@ -308,7 +331,13 @@ fn carry_data(primary: &TcpStream, mut secondary: &TcpStream, shared: &Shared) -
             Some((_, fault)) => {
                 let fault = *fault;
                 doom = None;
-                let outcome = spoil(fault, &frame, primary, secondary, last_commit.as_deref());
+                let outcome = spoil(
+                    fault,
+                    &frame,
+                    &mut primary,
+                    secondary,
+                    last_commit.as_deref(),
+                );
                 shared.lock().spoiled += 1;
                 outcome?;
                 continue;
@@ -353,8 +382,8 @@ fn wait_at_trap(shared: &Shared, epoch: u64) -> Option<(usize, Fault)> {
 fn spoil(
     fault: Fault,
     frame: &Frame,
-    primary: &TcpStream,
-    mut secondary: &TcpStream,
+    primary: &mut impl Read,
+    mut secondary: &Side,
     last_commit: Option<&[u8]>,
 ) -> io::Result<()> {
     let broken = || Err(io::Error::from(io::ErrorKind::BrokenPipe));
@@ -389,10 +418,10 @@ fn spoil(
             secondary.write_all(bytes)?;
             // A reset takes back what has not arrived.
             eventually("the node's kernel has everything", || {
-                (unacknowledged_bytes(secondary) == 0).then_some(())
+                (unacknowledged_bytes(secondary.socket()) == 0).then_some(())
             });
             // Unlike a close, it resets at once, whoever else holds the socket (connect(2)).
-            connect_unspec(secondary).expect("reset");
+            connect_unspec(secondary.socket()).expect("reset");
             broken()
         }
     }
@@ -408,14 +437,11 @@ fn unacknowledged_bytes(stream: &TcpStream) -> libc::c_int {
 }
 
 /// From the secondary to the primary.
-fn carry_answers(
-    secondary: &TcpStream,
-    mut primary: &TcpStream,
-    shared: &Shared,
-) -> io::Result<()> {
+fn carry_answers(secondary: &Side, mut primary: &Side, shared: &Shared) -> io::Result<()> {
+    let mut secondary = BufReader::with_capacity(READ_BYTES, secondary);
     let mut is_mute = false;
     loop {
-        let frame = Frame::read(secondary)?;
+        let frame = Frame::read(&mut secondary)?;
         // Held while the frame is written, so that nothing slips through once a test has said stop.
         let mut state = shared.lock();
         is_mute |= (frame.kind == ACK && state.withhold_acks)
