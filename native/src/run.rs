@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::checkpoint::Statistics;
 use crate::clock::HostClock;
-use crate::control::messages::{Accel as ShownAccel, GuestState, Peer, Tracker};
+use crate::control::messages::{Accel as ShownAccel, Transport, GuestState, Peer, Tracker};
 use crate::control::{self, Event, Role, State, Status, StatusBoard};
 use crate::guest::accel::{self, Accel, Choice};
 use crate::guest::{Guest, GuestError, Start};
@@ -201,6 +201,10 @@ fn first_status(spec: &Spec, id: Uuid, accel: &Choice, qemu_pid: u32) -> Status 
             connected: false,
             node: Some(spec.peer.node.clone()),
             engine_id: None,
+        },
+        transport: match &spec.transport {
+            TransportChoice::Tls { .. } => Transport::Tls,
+            TransportChoice::Plain => Transport::Plain,
         },
         accel: match accel.accel {
             Accel::Kvm => ShownAccel::Kvm,

@@ -63,6 +63,7 @@ function describe(one: Fields): string {
         'peer',
         `${show(peer['node'] ?? 'the other node')}, ${peer['connected'] === true ? 'connected' : 'not connected'}`,
       ]);
+    if (engine['transport'] === 'plain') rows.push(['sync link', 'NOT ENCRYPTED (transport plain)']);
     rows.push(['checkpoints', show(engine['checkpoints'])]);
     if (pause) rows.push(['pause', `p50 ${show(pause['p50'])} us, p99 ${show(pause['p99'])} us`]);
     rows.push([

@@ -77,6 +77,23 @@ export const commands: readonly Command[] = [
     run: async (env, given) => (await import('../supervise/run.js')).supervise(given.arguments[0] ?? '', env),
   },
   {
+    name: 'keygen',
+    summary: 'Make the key with which the two hosts know each other',
+    kind: 'person',
+    arguments: [{ name: 'file', required: false, summary: 'where, if not /etc/kemari/sync.key' }],
+    switches: [
+      { name: 'force', summary: 'replace the key that is there' },
+      { name: 'json', summary: 'one JSON object on one line' },
+    ],
+    examples: [['kemari keygen', 'once, on one node; then copy the file to the other']],
+    run: async (_env, given) =>
+      (await import('../actions/keygen.js')).keygen({
+        file: given.arguments[0],
+        force: given.switches.has('force'),
+        json: given.switches.has('json'),
+      }),
+  },
+  {
     name: 'status',
     summary: 'Show the resources that run on this node',
     kind: 'person',

@@ -4,6 +4,8 @@ export const limits = {
   line_bytes: 256 * 1024,
   /** A config file; the largest sensible one is below 4 KiB. */
   config_bytes: 256 * 1024,
+  /** The file of a sync key, as the engine bounds it; one has 119 bytes. */
+  key_bytes: 4096,
   /** state.json and the records in the run folder. */
   record_bytes: 64 * 1024,
   /** How much of the end of the engine's log is read for its last words. */

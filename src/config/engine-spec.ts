@@ -15,6 +15,10 @@ export const engineSpec = v.strictObject({
   node: v.string(),
   listen: v.strictObject(endpoint),
   peer: v.strictObject({ node: v.string(), ...endpoint }),
+  transport: v.variant('kind', [
+    v.strictObject({ kind: v.literal('tls'), key: v.string() }),
+    v.strictObject({ kind: v.literal('plain') }),
+  ]),
   runtime_dir: v.string(),
   control_socket: v.string(),
   preload: v.string(),
@@ -67,6 +71,7 @@ export function translate(
     node,
     listen,
     peer: { node: peer[0], ...peer[1] },
+    transport: config.transport === 'tls' ? { kind: 'tls', key: config.key } : { kind: 'plain' },
     runtime_dir: paths.run_dir,
     control_socket: paths.engine_socket,
     preload: join(libraryDir, 'libkemari_preload.so'),

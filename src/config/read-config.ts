@@ -3,6 +3,7 @@ import { access, open } from 'node:fs/promises';
 import * as v from 'valibot';
 import { AgentError, messageOf, systemCodeOf } from '../common/error.js';
 import { limits } from '../common/limits.js';
+import { checkSyncKey } from './sync-key.js';
 import { vmConfig, type VmConfig } from './vm-config.js';
 
 async function readBounded(path: string): Promise<string> {
@@ -69,7 +70,7 @@ export async function readVmConfig(path: string): Promise<VmConfig> {
   return parsed.output;
 }
 
-/** @throws AgentError missing-requirement: a file that the config names is not on this host. */
+/** @throws AgentError missing-requirement: a file that the config names is not on this host, or the key open to others. */
 export async function checkRequirements(path: string, config: VmConfig): Promise<void> {
   const readable = { firmware: config.firmware, kernel: config.kernel, initrd: config.initrd };
   for (const [key, file] of Object.entries(readable)) {
@@ -81,6 +82,7 @@ export async function checkRequirements(path: string, config: VmConfig): Promise
       );
     });
   }
+  if (config.transport === 'tls') await checkSyncKey(config.key);
   await access(config.qemu, constants.X_OK).catch((error: unknown) => {
     throw new AgentError(
       'missing-requirement',

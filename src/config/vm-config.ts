@@ -1,6 +1,7 @@
 import * as v from 'valibot';
 import { integer } from '../common/integer.js';
 import { epochLimits, tuning } from '../common/tuning.js';
+import { syncKeyPath } from './sync-key.js';
 
 /** The description of a VM and its two hosts. Strict: a key that is misspelt must not be ignored in silence. */
 const text = (name: string) => v.string(`must be text (${name})`);
@@ -81,6 +82,11 @@ export const vmConfig = v.strictObject({
     v.array(networkInterface, 'must be a list of interfaces'),
     v.length(1, 'must hold exactly one interface'),
   ),
+  transport: v.optional(
+    v.picklist(['tls', 'plain'], 'must be tls, or plain on a network that nobody else can reach'),
+    'tls',
+  ),
+  key: v.optional(absolutePath, syncKeyPath),
   tuning: v.optional(tuningSection, {}),
   limits: v.optional(limitsSection, {}),
   sync: v.pipe(

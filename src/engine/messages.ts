@@ -38,6 +38,7 @@ export const engineStatus = v.object({
   generation: count,
   epoch: count,
   peer: v.object({ connected: v.boolean(), node: v.nullable(v.string()), engine_id: v.nullable(v.string()) }),
+  transport: v.picklist(['tls', 'plain']),
   accel: v.string(),
   accel_reason: v.nullable(v.string()),
   tracker: v.nullable(v.string()),

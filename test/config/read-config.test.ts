@@ -41,6 +41,8 @@ test('what is left out gets its default', async () => {
     cpu: 'qemu64,svm=off,vmx=off',
     accel: 'auto',
     firmware: '/usr/share/seabios/bios-256k.bin',
+    transport: 'tls',
+    key: '/etc/kemari/sync.key',
     tuning: {
       sync_mode: 'adaptive',
       commit: 'pipelined',
@@ -66,6 +68,8 @@ describe('a wrong key is one sentence that names file, key and remedy', () => {
     ['unversioned machine', { machine: 'pc' }, 'key "machine" must be a versioned machine type such as'],
     ['argument smuggled in', { cpu: 'qemu64 -daemonize' }, 'key "cpu" must be a QEMU name such as'],
     ['accelerator', { accel: 'xen' }, 'key "accel" must be auto, kvm or tcg'],
+    ['another encryption', { transport: 'ssl' }, 'key "transport" must be tls, or plain on a network'],
+    ['relative key', { key: 'sync.key' }, 'key "key" must be an absolute path'],
     ['relative path', { kernel: 'vmlinuz' }, 'key "kernel" must be an absolute path'],
     ['relative firmware', { firmware: './bios' }, 'key "firmware" must be an absolute path'],
     ['relative initrd', { initrd: 'initrd' }, 'key "initrd" must be an absolute path'],

@@ -33,6 +33,7 @@ function status(view: Partial<EngineStatus>): EngineStatus {
     generation: 0,
     epoch: 0,
     peer: { connected: false, node: 'n2', engine_id: null },
+    transport: 'tls',
     accel: 'tcg',
     accel_reason: null,
     tracker: null,

@@ -48,6 +48,7 @@ fn status() -> Status {
             node: None,
             engine_id: None,
         },
+        transport: Transport::Tls,
         accel: Accel::Tcg,
         accel_reason: None,
         tracker: Tracker::PagemapScan,

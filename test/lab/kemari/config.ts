@@ -10,6 +10,8 @@ export interface VmConfigOptions {
   readonly dirty_pages_per_second?: number;
   readonly port?: number;
   readonly memory_mib?: number;
+  /** Left out: encrypted, as everybody has it who does not ask for anything. */
+  readonly transport?: 'plain';
 }
 
 export function configPath(resource: string): string {
@@ -28,6 +30,7 @@ export function vmConfig(lab: Lab, options: VmConfigOptions = {}): Record<string
     initrd: GUEST_INITRD,
     cmdline: `console=ttyS0 quiet panic=-1 kemari.ip=${GUEST_ADDRESS}/24 kemari.dirty=${dirty}`,
     interfaces: [{ mac: '52:54:00:6b:00:01', bridge: 'br0' }],
+    ...(options.transport && { transport: options.transport }),
     sync: Object.fromEntries(
       lab.nodes.map((node) => [node, { address: nodeAddress('sync', nodeNumber(node)), port }]),
     ),

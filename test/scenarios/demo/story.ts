@@ -76,7 +76,7 @@ export class DemoStory {
     const lab = this.#lab;
     this.#narrator.title('Two hosts with Corosync, Pacemaker and fencing');
     await this.#narrator.wait(
-      'install Kemari and the guest image on both',
+      'install Kemari and the guest image on both, make a key (kemari keygen) and copy it',
       Promise.all([configureFencing(lab), installKemari(lab)]),
     );
     await writeConfig(lab, RESOURCE, vmConfig(lab));

@@ -57,6 +57,16 @@ pub enum GuestState {
     Ended,
 }
 
+/// How the engines speak to each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Transport {
+    /// Within TLS 1.3, each with the key that both have.
+    Tls,
+    /// In clear.
+    Plain,
+}
+
 /// How QEMU runs the guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -180,6 +190,8 @@ pub struct Status {
     pub epoch: u64,
     /// The engine on the other host.
     pub peer: Peer,
+    /// How the engines speak to each other.
+    pub transport: Transport,
     /// How QEMU runs the guest.
     pub accel: Accel,
     /// Why not otherwise.
