@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::checkpoint::Statistics;
 use crate::clock::HostClock;
-use crate::control::messages::{Accel as ShownAccel, Transport, GuestState, Peer, Tracker};
+use crate::control::messages::{Accel as ShownAccel, GuestState, Peer, Tracker, Transport};
 use crate::control::{self, Event, Role, State, Status, StatusBoard};
 use crate::guest::accel::{self, Accel, Choice};
 use crate::guest::{Guest, GuestError, Start};

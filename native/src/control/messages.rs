@@ -10,7 +10,7 @@ pub use reply::{DemoteOutcome, ErrorBody, ErrorCode, OkBody, Outcome, Reply};
 pub use request::{BadRequest, Command, PromoteMode, Request};
 pub use status::{
     Accel, GuestState, PauseParts, Peer, PromotionTimes, Quantiles, Role, State, Status,
-    SyncProgress, Tracker,
+    SyncProgress, Tracker, Transport,
 };
 
 #[cfg(test)]

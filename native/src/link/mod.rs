@@ -25,6 +25,9 @@ use crate::wire::{
     ControlKind, Direction, Encoder, Filled, FrameError, FrameReader, Outgoing, Progress, Refuse,
 };
 
+#[cfg(test)]
+mod tests;
+
 pub use channel::Channel;
 pub use dialer::{Dial, DialError, Dialer};
 pub use listener::{Caller, Door, ListenError, Listener};
@@ -128,6 +131,7 @@ type Written = (u64, bool);
 impl<T: Transport> Link<T> {
     /// Goes on after the greeting.
     pub(crate) fn new(opened: Opened<T>, now: Instant) -> Self {
+        let pulse = Pulse::new(opened.outgoing.bytes_written(), now);
         Self {
             transport: opened.channel,
             reader: opened.reader,
@@ -136,7 +140,7 @@ impl<T: Transport> Link<T> {
             direction: opened.direction,
             progress: ((0, false), now),
             arrivals: 0,
-            pulse: Pulse::new(now),
+            pulse,
         }
     }
 

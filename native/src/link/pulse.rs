@@ -45,11 +45,14 @@ pub(super) enum Verdict {
 }
 
 impl Pulse {
-    pub(super) fn new(now: Instant) -> Self {
-        let nothing = Spoken { count: 0, at: now };
+    /// Of a link that has just begun; `said` counts what went before.
+    pub(super) fn new(said: u64, now: Instant) -> Self {
         Self {
-            heard: nothing,
-            said: nothing,
+            heard: Spoken { count: 0, at: now },
+            said: Spoken {
+                count: said,
+                at: now,
+            },
             looked_at: now,
         }
     }
@@ -93,7 +96,7 @@ mod tests {
         mut said: impl FnMut(u32) -> u64,
     ) -> Vec<Verdict> {
         let start = Instant::now();
-        let mut pulse = Pulse::new(start);
+        let mut pulse = Pulse::new(0, start);
         (1..=steps)
             .map(|step| pulse.look(heard(step), said(step), start + STEP * step))
             .collect()
@@ -108,7 +111,7 @@ mod tests {
     #[test]
     fn a_heartbeat_is_due_when_nothing_was_said_and_again_and_again() {
         let start = Instant::now();
-        let (mut pulse, mut sent) = (Pulse::new(start), 0);
+        let (mut pulse, mut sent) = (Pulse::new(0, start), 0);
         for step in 1..=100 {
             let now = start + STEP * step;
             if pulse.look(u64::from(step), sent, now) == Verdict::Due {
@@ -141,7 +144,7 @@ mod tests {
     #[test]
     fn who_was_away_does_not_take_the_peer_for_silent() {
         let start = Instant::now();
-        let mut pulse = Pulse::new(start);
+        let mut pulse = Pulse::new(0, start);
         assert_eq!(pulse.look(1, 1, start + STEP), Verdict::Quiet);
         let back = start + 10 * PEER_SILENCE;
         assert_eq!(pulse.look(1, 1, back), Verdict::Due);

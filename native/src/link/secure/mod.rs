@@ -7,6 +7,7 @@ mod key;
 mod pin;
 mod stream;
 
+use std::io::ErrorKind;
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Instant;
@@ -26,6 +27,8 @@ use self::pin::{ForeignKey, Pin};
 use super::LinkError;
 use super::opening::{FRAME_BYTE, drain, first_byte, is_late, left};
 
+#[cfg(test)]
+pub(super) use key::tests::key_file;
 pub use key::{Key, KeyError};
 pub use stream::SecureStream;
 
@@ -50,7 +53,8 @@ pub enum SecureError {
     },
     /// The peer left in the middle of it.
     #[error(
-        "the peer hung up while TLS began: it may run an older Kemari, which speaks without it"
+        "the peer hung up while TLS began: it may run an older Kemari, which speaks without it, or have no key: its \
+         log says why"
     )]
     HungUp,
     /// The peer answers in clear.
@@ -149,12 +153,14 @@ fn shake_hands(
         if !tls.is_handshaking() {
             return Ok(SecureStream::new(socket.try_clone()?, tls, key));
         }
-        if first_byte(socket, deadline)? == FRAME_BYTE {
-            return Err(SecureError::WithoutTls.into());
+        match first_byte(socket, deadline) {
+            Ok(FRAME_BYTE) => return Err(SecureError::WithoutTls.into()),
+            Ok(_) => {}
+            Err(error) if is_hung_up(&error) => return Err(SecureError::HungUp.into()),
+            Err(error) => return Err(error),
         }
         socket.set_read_timeout(Some(left(deadline)?))?;
         match tls.read_tls(&mut &*socket) {
-            Ok(0) => return Err(SecureError::HungUp.into()),
             Ok(_) => {}
             Err(error) if is_late(&error) => _ = left(deadline)?,
             Err(error) => return Err(error.into()),
@@ -163,6 +169,14 @@ fn shake_hands(
             say_why(socket, &mut tls, deadline);
             return Err(SecureError::new(error, &key).into());
         }
+    }
+}
+
+fn is_hung_up(error: &LinkError) -> bool {
+    match error {
+        LinkError::Closed => true,
+        LinkError::Io(error) => error.kind() == ErrorKind::ConnectionReset,
+        _ => false,
     }
 }
 
