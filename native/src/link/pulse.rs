@@ -120,7 +120,8 @@ mod tests {
             assert!(pulse.next_look() > now);
             assert!(pulse.next_look() <= now + SIGN_OF_LIFE_EVERY);
         }
-        let expected = u64::from(STEP.as_millis() as u32 * 100) / 300;
+        // 100 steps of 50 ms; a heartbeat, and its look, every 300 ms.
+        let expected = 5000 / 300;
         assert!(
             (expected - 1..=expected + 4).contains(&sent),
             "{sent} in five seconds"

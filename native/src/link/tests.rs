@@ -38,20 +38,20 @@ fn sockets() -> (TcpStream, TcpStream) {
 type Outcome = Result<Opened<Channel>, LinkError>;
 
 /// Both sides of a beginning.
-fn meet(caller: &TransportChoice, called: &TransportChoice) -> (Outcome, Outcome) {
+fn meet(caller: &TransportChoice, host: &TransportChoice) -> (Outcome, Outcome) {
     let (ours, theirs) = sockets();
-    meet_over(ours, theirs, caller, called)
+    meet_over(ours, theirs, caller, host)
 }
 
 fn meet_over(
     ours: TcpStream,
     theirs: TcpStream,
     caller: &TransportChoice,
-    called: &TransportChoice,
+    host: &TransportChoice,
 ) -> (Outcome, Outcome) {
     let deadline = Instant::now() + PATIENCE;
     thread::scope(|scope| {
-        let answer = scope.spawn(|| opening::answer(theirs, called, deadline));
+        let answer = scope.spawn(|| opening::answer(theirs, host, deadline));
         let call = opening::call(ours, caller, deadline);
         (call, answer.join().expect("thread"))
     })
@@ -64,8 +64,8 @@ fn link(opened: Outcome) -> Link<Channel> {
 }
 
 fn links(choice: &TransportChoice) -> (Link<Channel>, Link<Channel>) {
-    let (caller, called) = meet(choice, choice);
-    (link(caller), link(called))
+    let (caller, host) = meet(choice, choice);
+    (link(caller), link(host))
 }
 
 fn said(outcome: Outcome) -> String {
@@ -98,17 +98,16 @@ fn next_payload(link: &mut Link<Channel>) -> Vec<u8> {
 fn frames_travel_both_ways_in_clear_and_within_tls() {
     let folder = folder();
     for choice in [TransportChoice::Plain, tls(folder.path(), 1)] {
-        let (mut caller, mut called) = links(&choice);
+        let (mut caller, mut host) = links(&choice);
         for number in 0..50u8 {
             caller
                 .encoder()
                 .control(ControlKind::Input, 1, 1, &[number; 3000]);
             caller.flush(&[]).expect("flush");
-            assert_eq!(next_payload(&mut called), [number; 3000]);
-            called
-                .encoder()
+            assert_eq!(next_payload(&mut host), [number; 3000]);
+            host.encoder()
                 .control(ControlKind::Farewell, 1, 1, &[number]);
-            called.flush(&[]).expect("flush");
+            host.flush(&[]).expect("flush");
             assert_eq!(next_payload(&mut caller), [number]);
         }
     }
@@ -121,24 +120,24 @@ const CROWD: usize = 4000;
 fn both_directions_full_at_once_come_to_an_end_and_nothing_stays_within() {
     let folder = folder();
     for choice in [TransportChoice::Plain, tls(folder.path(), 1)] {
-        let (mut caller, mut called) = links(&choice);
+        let (mut caller, mut host) = links(&choice);
         let mut received = [0, 0];
         for _ in 0..CROWD {
-            for side in [&mut caller, &mut called] {
+            for side in [&mut caller, &mut host] {
                 side.encoder()
                     .control(ControlKind::Input, 1, 1, &[7; 12 << 10]);
             }
         }
         // Nobody reads before the sockets are full.
         while caller.flush(&[]).expect("flush") == Progress::Done {}
-        while called.flush(&[]).expect("flush") == Progress::Done {}
-        assert!(caller.wants_write() && called.wants_write());
+        while host.flush(&[]).expect("flush") == Progress::Done {}
+        assert!(caller.wants_write() && host.wants_write());
         assert!(
             caller.outgoing.pending_bytes() > 1 << 20,
             "it is taken without an end"
         );
         while received.iter().sum::<usize>() < 2 * CROWD {
-            for (side, received) in [&mut caller, &mut called].into_iter().zip(&mut received) {
+            for (side, received) in [&mut caller, &mut host].into_iter().zip(&mut received) {
                 if *received == CROWD && !side.wants_write() {
                     continue;
                 }
@@ -151,7 +150,7 @@ fn both_directions_full_at_once_come_to_an_end_and_nothing_stays_within() {
                 }
             }
         }
-        assert!(!caller.wants_write() && !called.wants_write());
+        assert!(!caller.wants_write() && !host.wants_write());
         let all = caller.outgoing.bytes_written();
         assert_eq!(caller.sent_at_most(), all);
     }
@@ -160,7 +159,7 @@ fn both_directions_full_at_once_come_to_an_end_and_nothing_stays_within() {
 #[test]
 fn what_waits_encrypted_is_not_said_to_be_there() {
     let folder = folder();
-    let (mut caller, mut called) = links(&tls(folder.path(), 1));
+    let (mut caller, mut host) = links(&tls(folder.path(), 1));
     loop {
         caller
             .encoder()
@@ -177,8 +176,8 @@ fn what_waits_encrypted_is_not_said_to_be_there() {
     assert_eq!(caller.sent_at_most(), end - 1);
     // The peer cannot have the last frame, whatever it reads.
     let mut frames = 0;
-    while frames < 10_000 && called.fill().expect("open") {
-        while called.reader.next().expect("a good frame").is_some() {
+    while frames < 10_000 && host.fill().expect("open") {
+        while host.reader.next().expect("a good frame").is_some() {
             frames += 1;
         }
     }
@@ -188,8 +187,8 @@ fn what_waits_encrypted_is_not_said_to_be_there() {
     while last == Progress::Pending {
         assert!(ready(&caller));
         last = caller.flush(&[]).expect("flush");
-        called.fill().expect("open");
-        while called.reader.next().expect("a good frame").is_some() {}
+        host.fill().expect("open");
+        while host.reader.next().expect("a good frame").is_some() {}
     }
     assert_eq!(caller.sent_at_most(), end);
 }
@@ -198,12 +197,12 @@ fn what_waits_encrypted_is_not_said_to_be_there() {
 fn a_goodbye_and_a_torn_connection_end_a_link_alike() {
     let folder = folder();
     for choice in [TransportChoice::Plain, tls(folder.path(), 1)] {
-        let (mut caller, called) = links(&choice);
-        drop(called);
+        let (mut caller, host) = links(&choice);
+        drop(host);
         assert!(ready(&caller));
         assert!(matches!(caller.fill(), Err(LinkError::Closed)));
-        let (mut caller, called) = links(&choice);
-        let torn = called.transport.socket().shutdown(Shutdown::Both);
+        let (mut caller, host) = links(&choice);
+        let torn = host.transport.socket().shutdown(Shutdown::Both);
         torn.expect("shutdown");
         assert!(ready(&caller));
         assert!(matches!(caller.fill(), Err(LinkError::Closed)));
@@ -218,31 +217,31 @@ fn two_keys_do_not_meet_and_both_sides_name_them() {
         TransportChoice::Tls { key } => Key::read(key).expect("key").fingerprint().to_owned(),
         TransportChoice::Plain => String::new(),
     };
-    let (caller, called) = meet(&ours, &theirs);
-    let (caller, called) = (said(caller), said(called));
+    let (caller, host) = meet(&ours, &theirs);
+    let (caller, host) = (said(caller), said(host));
     assert!(
         caller.contains(&fingerprint(&ours)) && caller.contains(&fingerprint(&theirs)),
         "{caller}"
     );
     assert!(caller.contains("copy the key file"), "{caller}");
-    assert!(called.contains("refuses our sync key"), "{called}");
-    assert!(called.contains(&fingerprint(&theirs)), "{called}");
+    assert!(host.contains("refuses our sync key"), "{host}");
+    assert!(host.contains(&fingerprint(&theirs)), "{host}");
 }
 
 #[test]
 fn one_in_clear_and_one_within_tls_do_not_meet_and_both_sides_say_so() {
     let folder = folder();
     let (plain, tls) = (TransportChoice::Plain, tls(folder.path(), 1));
-    let (caller, called) = meet(&plain, &tls);
+    let (caller, host) = meet(&plain, &tls);
     let Err(LinkError::Refused(refuse)) = &caller else {
         panic!("{caller:?}");
     };
     assert_eq!(refuse.code, RefuseCode::Transport);
-    for text in [said(caller), said(called)] {
+    for text in [said(caller), said(host)] {
         assert!(text.contains("plain TCP and the other to TLS"), "{text}");
     }
-    let (caller, called) = meet(&tls, &plain);
-    for text in [said(caller), said(called)] {
+    let (caller, host) = meet(&tls, &plain);
+    for text in [said(caller), said(host)] {
         assert!(text.contains("TLS and the other to plain TCP"), "{text}");
     }
 }
@@ -253,8 +252,8 @@ fn a_key_that_cannot_be_used_is_told_when_it_is_needed() {
     let missing = TransportChoice::Tls {
         key: PathBuf::from("/nonexistent/sync.key"),
     };
-    let (caller, called) = meet(&tls(folder.path(), 1), &missing);
-    assert!(said(called).contains("/nonexistent/sync.key"));
+    let (caller, host) = meet(&tls(folder.path(), 1), &missing);
+    assert!(said(host).contains("/nonexistent/sync.key"));
     assert!(said(caller).contains("hung up while TLS began"));
 }
 
@@ -391,8 +390,8 @@ fn record(choice: &TransportChoice) -> Vec<u8> {
     let clone = |socket: &TcpStream| socket.try_clone().expect("clone");
     let there = carry(clone(&near), clone(&far), Some(Arc::clone(&recorded)));
     let back = carry(far, near, None);
-    let (caller, called) = meet_over(ours, theirs, choice, choice);
-    let (mut caller, mut called) = (link(caller), link(called));
+    let (caller, host) = meet_over(ours, theirs, choice, choice);
+    let (mut caller, mut host) = (link(caller), link(host));
     for kind in [
         ControlKind::Hello,
         ControlKind::Input,
@@ -400,9 +399,9 @@ fn record(choice: &TransportChoice) -> Vec<u8> {
     ] {
         caller.encoder().control(kind, 1, 1, b"recorded");
         caller.flush(&[]).expect("flush");
-        assert_eq!(next_payload(&mut called), b"recorded");
+        assert_eq!(next_payload(&mut host), b"recorded");
     }
-    drop((caller, called));
+    drop((caller, host));
     for thread in [there, back] {
         thread.join().expect("carried");
     }
@@ -451,9 +450,9 @@ fn a_recorded_session_is_worth_nothing_in_another() {
 #[test]
 fn a_recorded_secondary_is_worth_nothing_to_another_call() {
     // What a secondary said in one session: its challenge, and all that follows, in that session.
-    let (caller, called) = meet(&TransportChoice::Plain, &TransportChoice::Plain);
+    let (caller, host) = meet(&TransportChoice::Plain, &TransportChoice::Plain);
     drop(caller);
-    let mut direction = called.expect("a beginning").direction;
+    let mut direction = host.expect("a beginning").direction;
     let (mut outgoing, mut recorded) = (Outgoing::new(), Vec::new());
     direction
         .encoder(&mut outgoing)
@@ -475,13 +474,13 @@ fn a_recorded_secondary_is_worth_nothing_to_another_call() {
 #[test]
 fn a_bit_that_was_changed_on_the_way_ends_a_secure_link() {
     let folder = folder();
-    let (caller, mut called) = links(&tls(folder.path(), 1));
+    let (caller, mut host) = links(&tls(folder.path(), 1));
     // As if somebody on the way had written it.
     let mut socket = caller.transport.socket().try_clone().expect("clone");
     let forged = [&[0x17, 3, 3, 0, 40][..], &[5; 40]].concat();
     socket.write_all(&forged).expect("write");
-    assert!(ready(&called));
-    let error = called.fill().expect_err("forged");
+    assert!(ready(&host));
+    let error = host.fill().expect_err("forged");
     assert!(
         crate::report::chain(&error).contains("TLS failed"),
         "{error:?}"
@@ -490,7 +489,7 @@ fn a_bit_that_was_changed_on_the_way_ends_a_secure_link() {
 
 #[test]
 fn a_silent_link_beats_and_a_busy_one_does_not() {
-    let (mut caller, mut called) = links(&TransportChoice::Plain);
+    let (mut caller, mut host) = links(&TransportChoice::Plain);
     let start = Instant::now();
     let every = crate::limits::SIGN_OF_LIFE_EVERY;
     caller.keep_alive(start + every).expect("alive");
@@ -500,7 +499,7 @@ fn a_silent_link_beats_and_a_busy_one_does_not() {
         let frame = link.reader.next().expect("good").expect("whole");
         frame.header.kind
     };
-    assert_eq!(kind_of(&mut called), FrameKind::Heartbeat);
+    assert_eq!(kind_of(&mut host), FrameKind::Heartbeat);
     caller.encoder().control(ControlKind::Input, 1, 1, b"");
     caller.flush(&[]).expect("flush");
     let written = caller.outgoing.bytes_written();

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use kemari_engine::link::{Channel, Key, Transport, secure};
+use kemari_engine::link::{Channel, Key, secure};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 
@@ -94,10 +94,7 @@ impl Write for &Side {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.patiently(PollFlags::OUT, |channel| match channel.wants_write() {
-            true => channel.flush(),
-            false => Ok(()),
-        })
+        self.patiently(PollFlags::OUT, Write::flush)
     }
 }
 

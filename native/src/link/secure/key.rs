@@ -126,8 +126,12 @@ pub(super) fn fingerprint(public: &[u8]) -> String {
         .tls13()
         .map(|suite| suite.common.hash_provider.hash(public));
     let bytes = digest.as_ref().map_or(&[][..], AsRef::as_ref);
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("SHA256:{hex}")
+    let mut text = "SHA256:".to_owned();
+    for byte in bytes {
+        let digits = [byte >> 4, byte & 15].map(|digit| char::from_digit(digit.into(), 16));
+        text.extend(digits.into_iter().flatten());
+    }
+    text
 }
 
 #[cfg(test)]
