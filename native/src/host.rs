@@ -8,7 +8,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::clock::HostClock;
 use crate::guest::accel::Choice;
-use crate::guest::{Guest, GuestError, Start};
+use crate::guest::{Guest, GuestError, Scratch, Start};
 use crate::limits::HEARTBEAT;
 use crate::link::{Channel, Dialer, Listener};
 use crate::role::{Fatal, Ports};
@@ -33,9 +33,14 @@ impl Ports for Host {
     type Transport = Channel;
     type Dialer = Dialer;
     type Door = Listener;
+    type Trial = Scratch;
 
     fn start_guest(&self, spec: &Spec, how: Start) -> Result<Guest, GuestError> {
         Guest::start(spec, self.accel.accel, how)
+    }
+
+    fn begin_trial(&self, spec: &Spec, guest: &Guest) -> Result<Scratch, GuestError> {
+        guest.begin_trial(spec, self.wake.clone())
     }
 
     fn forget_addresses(&self, bridge: &str) -> io::Result<()> {

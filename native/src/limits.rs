@@ -75,6 +75,10 @@ pub const QMP_YIELD: Duration = Duration::from_micros(1500);
 pub const ACK_YIELD: Duration = Duration::from_micros(500);
 /// Longest wait for a QEMU to start and to hand over its userfaultfd.
 pub const QEMU_START_TIMEOUT: Duration = Duration::from_secs(60);
+/// Longest wait of a primary for the result of a trial: the other host's QEMU may have to start first.
+pub const TRIAL_TIMEOUT: Duration = Duration::from_secs(90);
+/// Pause after a trial that has failed: each one costs a whole baseline.
+pub const TRIALS_APART: Duration = Duration::from_secs(30);
 /// Longest line from QEMU.
 pub const QMP_LINE_MAX_BYTES: usize = 1 << 20;
 /// Time to connect to the peer and to exchange greetings with it.

@@ -19,13 +19,24 @@ pub struct Descriptors {
     pub incoming: i32,
 }
 
-/// The arguments for `machine`; `incoming` waits for a device state instead of booting. Both start with the vCPUs stopped.
+/// What a QEMU is started for. In each case its vCPUs are stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To boot the guest.
+    Boot,
+    /// To wait for the state of a guest that it will go on with.
+    Await,
+    /// To load the state of a guest, and to be thrown away: what it writes stays its own.
+    Try,
+}
+
+/// The arguments for `machine`. The purposes differ in nothing that a state could show.
 pub fn arguments(
     machine: &Machine,
     resource: &str,
     accel: Accel,
     fds: Descriptors,
-    incoming: bool,
+    purpose: Purpose,
 ) -> Vec<OsString> {
     let mut list: Vec<OsString> = Vec::new();
     let mut add = |option: &str, value: OsString| {
@@ -35,7 +46,12 @@ pub fn arguments(
     let memory = machine.memory_mib;
     // A file system path may hold a comma, which QEMU wants doubled.
     let escaped = |path: &Path| path.to_string_lossy().replace(',', ",,");
-    add("-name", format!("guest={resource},debug-threads=on").into());
+    let (suffix, share) = match purpose {
+        Purpose::Boot | Purpose::Await => ("", "on"),
+        Purpose::Try => ("-trial", "off"),
+    };
+    let name = format!("guest={resource}{suffix},debug-threads=on");
+    add("-name", name.into());
     add("-uuid", machine.uuid.to_string().into());
     add(
         "-machine",
@@ -52,7 +68,7 @@ pub fn arguments(
     add(
         "-object",
         format!(
-            "memory-backend-file,id=ram,size={memory}M,share=on,mem-path=/proc/self/fd/{}",
+            "memory-backend-file,id=ram,size={memory}M,share={share},mem-path=/proc/self/fd/{}",
             fds.ram
         )
         .into(),
@@ -94,7 +110,10 @@ pub fn arguments(
         "-chardev",
         format!(
             "file,id=console,path={},append=on",
-            escaped(&machine.console_log)
+            match purpose {
+                Purpose::Try => "/dev/null".to_owned(),
+                Purpose::Boot | Purpose::Await => escaped(&machine.console_log),
+            }
         )
         .into(),
     );
@@ -112,7 +131,7 @@ pub fn arguments(
         "-sandbox",
         "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny".into(),
     );
-    if incoming {
+    if purpose != Purpose::Boot {
         add("-incoming", "defer".into());
     }
     // Devices whose state cannot be saved are refused here, by QEMU, by name.
@@ -139,14 +158,23 @@ mod tests {
             qmp: [5, 6],
             incoming: 7,
         };
-        let primary = arguments(&machine(), "vm1", Accel::Tcg, fds, false);
-        let mut secondary = arguments(&machine(), "vm1", Accel::Tcg, fds, true);
+        let with = |purpose| arguments(&machine(), "vm1", Accel::Tcg, fds, purpose);
+        let primary = with(Purpose::Boot);
+        let mut secondary = with(Purpose::Await);
         let at = secondary
             .iter()
             .position(|a| a == "-incoming")
             .expect("incoming");
         secondary.drain(at..at + 2);
         assert_eq!(primary, secondary);
+        let (waits, tries) = (with(Purpose::Await), with(Purpose::Try));
+        assert_eq!(waits.len(), tries.len());
+        let differs: Vec<_> = waits.iter().zip(&tries).filter(|(w, t)| w != t).collect();
+        let wanted = ["guest=vm1-trial,", "share=off", "path=/dev/null"];
+        assert_eq!(differs.len(), wanted.len());
+        for ((_, tries), wanted) in differs.iter().zip(wanted) {
+            assert!(tries.to_string_lossy().contains(wanted), "{tries:?}");
+        }
         for needed in [
             "-only-migratable",
             "-S",

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::guest::accel::Accel;
-use crate::guest::command::{self, Descriptors};
+use crate::guest::command::{self, Descriptors, Purpose};
 use crate::guest::identity::Identity;
 use crate::spec::Machine;
 use crate::wire::Fingerprint;
@@ -98,7 +98,7 @@ fn arguments(machine: &Machine, resource: &str, accel: Accel) -> BTreeSet<String
         qmp: [0, 0],
         incoming: 0,
     };
-    let list = command::arguments(&machine, resource, accel, descriptors, false);
+    let list = command::arguments(&machine, resource, accel, descriptors, Purpose::Boot);
     let words = list.iter().map(|word| word.to_string_lossy());
     let mut paired = BTreeSet::new();
     let mut option = String::new();

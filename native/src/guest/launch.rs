@@ -3,12 +3,13 @@
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::guest::accel::Accel;
-use crate::guest::command::{self, Descriptors};
+use crate::guest::command::{self, Descriptors, Purpose};
+use crate::guest::incoming::Incoming;
 use crate::guest::monitor::Monitor;
 use crate::guest::process::{GuestError, Start, call, last_line};
 use crate::guest::state_gate::{StateGate, WORKING_FOLDER};
@@ -27,7 +28,7 @@ pub(super) struct Launched {
     pub(super) child: Child,
     pub(super) monitor: Monitor,
     pub(super) net: OwnedFd,
-    pub(super) incoming: Option<(UnixStream, String)>,
+    pub(super) incoming: Option<Incoming>,
     pub(super) userfault: OwnedFd,
     pub(super) output: PathBuf,
 }
@@ -60,7 +61,12 @@ pub(super) fn launch(
         incoming: qemu_incoming.as_raw_fd(),
     };
     let output = spec.runtime_dir.join("qemu.log");
-    let mut qemu = qemu_command(spec, accel, how, fds, &output)?;
+    let purpose = match how {
+        Start::Cold => Purpose::Boot,
+        Start::Incoming => Purpose::Await,
+    };
+    let mut qemu = qemu_command(spec, accel, purpose, fds, &output)?;
+    qemu.env("LD_PRELOAD", &spec.preload);
     qemu.env(
         "KEMARI_PRELOAD_SOCKET",
         qemu_preload.as_raw_fd().to_string(),
@@ -77,7 +83,7 @@ pub(super) fn launch(
     let child = Unfinished::spawn(qemu, &inherit, spec)?;
     // Ours must not keep them open: the end of QEMU shows as the end of its sockets.
     drop((qemu_net, qemu_run, qemu_save, qemu_preload));
-    let incoming = (how == Start::Incoming).then(|| (incoming, format!("fd:{}", fds.incoming)));
+    let incoming = (how == Start::Incoming).then(|| Incoming::new(incoming, fds.incoming));
     match take_over(&preload, [run, save], child.id(), state, spec) {
         Ok((userfault, monitor)) => Ok(Launched {
             child: child.keep(),
@@ -94,22 +100,21 @@ pub(super) fn launch(
     }
 }
 
-fn qemu_command(
+/// How QEMU is run; what it says goes to the file `output`.
+pub(super) fn qemu_command(
     spec: &Spec,
     accel: Accel,
-    how: Start,
+    purpose: Purpose,
     fds: Descriptors,
-    output: &PathBuf,
+    output: &Path,
 ) -> Result<Command, GuestError> {
-    let log = File::create(output).map_err(call("creating qemu.log in the runtime folder"))?;
-    let incoming = how == Start::Incoming;
-    let arguments = command::arguments(&spec.machine, &spec.resource, accel, fds, incoming);
+    let log = File::create(output).map_err(call("creating QEMU's log in the runtime folder"))?;
+    let arguments = command::arguments(&spec.machine, &spec.resource, accel, fds, purpose);
     let mut qemu = Command::new(&spec.machine.qemu);
     qemu.args(arguments)
         .current_dir(WORKING_FOLDER)
         .env_clear()
         .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
-        .env("LD_PRELOAD", &spec.preload)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(log);

@@ -6,14 +6,17 @@ pub mod dirty;
 pub mod executable;
 pub mod fingerprint;
 pub mod identity;
+mod incoming;
 mod launch;
 pub mod monitor;
 pub mod pages;
 pub mod process;
 pub mod ram_blocks;
+pub mod scratch;
 pub mod state_gate;
 pub mod vm;
 
 pub use monitor::AfterSave;
 pub use process::{Guest, GuestError, Start};
+pub use scratch::{Scratch, Trial};
 pub use vm::{Ram, Vm};

@@ -1,10 +1,8 @@
 //! One QEMU from its start to its end, with everything that the engine holds of it.
 
 use std::fs;
-use std::io::{self, Write};
-use std::net::Shutdown;
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Child;
@@ -18,15 +16,18 @@ use crate::guest::accel::Accel;
 use crate::guest::dirty::{Tracker, TrackerError};
 use crate::guest::fingerprint;
 use crate::guest::identity::{self, Identity};
+use crate::guest::incoming::Incoming;
 use crate::guest::launch;
 use crate::guest::monitor::{AfterSave, Monitor};
 use crate::guest::pages::PageSet;
 use crate::guest::ram_blocks::{self, RamBlockError};
+use crate::guest::scratch::Scratch;
 use crate::guest::state_gate::StateGate;
 use crate::limits::{PAGE_BYTES, QMP_TIMEOUT};
-use crate::qmp::{GuestEvent, QmpError};
+use crate::qmp::QmpError;
 use crate::spec::Spec;
 use crate::sys::memory::{MemoryFile, SharedMapping};
+use crate::wake::Wake;
 use crate::wire::Fingerprint;
 
 /// Why a guest could not be started or went away.
@@ -141,7 +142,7 @@ pub struct Guest {
     gate: StateGate,
     userfault: Option<OwnedFd>,
     tracker: Option<Tracker>,
-    incoming: Option<(UnixStream, String)>,
+    incoming: Option<Incoming>,
     accel: Accel,
     identity: Identity,
     output: PathBuf,
@@ -392,33 +393,19 @@ impl Guest {
     /// # Errors
     /// A [`GuestError`]; the guest is unusable then.
     pub fn load(&mut self, device_state: &[u8]) -> Result<(), GuestError> {
-        let (mut socket, uri) = self.incoming.take().ok_or(GuestError::Load {
+        let incoming = self.incoming.take().ok_or(GuestError::Load {
             output: "this QEMU was not started to receive a state".to_owned(),
         })?;
-        self.monitor
-            .execute("migrate-incoming", &json!({ "uri": uri }))?;
-        socket
-            .set_write_timeout(Some(QMP_TIMEOUT))
-            .map_err(call("setting a time-out"))?;
-        let written = socket
-            .write_all(device_state)
-            .and_then(|()| socket.shutdown(Shutdown::Write));
-        let outcome = self
-            .monitor
-            .wait_event("migrate-incoming", QMP_TIMEOUT, |e| {
-                matches!(e, GuestEvent::Loaded | GuestEvent::LoadFailed)
-            });
-        match (written, outcome) {
-            (Ok(()), Ok(GuestEvent::Loaded)) => Ok(()),
-            (_, Err(QmpError::Closed) | Ok(_)) => Err(GuestError::Load {
-                output: last_line(&self.output),
-            }),
-            (Err(source), _) => Err(GuestError::Call {
-                step: "handing the device state to QEMU",
-                source,
-            }),
-            (_, Err(error)) => Err(error.into()),
-        }
+        incoming.load(&mut self.monitor, device_state, &self.output)
+    }
+
+    /// Starts a QEMU that tries whether this host could go on with the state of a guest whose replica this RAM is; `wake` is
+    /// rung when it knows.
+    ///
+    /// # Errors
+    /// A [`GuestError`] if it cannot even be started.
+    pub fn begin_trial(&self, spec: &Spec, wake: Wake) -> Result<Scratch, GuestError> {
+        Scratch::start(spec, self.accel, &self.ram_file, wake)
     }
 
     /// Makes QEMU announce the guest's address to the network's switches.

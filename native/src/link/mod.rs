@@ -59,6 +59,9 @@ pub enum LinkError {
         /// What it is.
         base: crate::wire::Committed,
     },
+    /// The peer sent a message that cannot be read.
+    #[error("the peer sent a message that cannot be read")]
+    Message(#[from] crate::wire::HelloError),
     /// The peer sent a frame out of turn.
     #[error("the peer sent {found:?} while {state}")]
     Turn {

@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::clock::Clock;
-use crate::guest::{GuestError, Start, Vm};
+use crate::guest::{GuestError, Start, Trial, Vm};
 use crate::link::{Caller, Dial, Door, Link, Transport};
 use crate::release::Device;
 use crate::spec::Spec;
@@ -22,12 +22,21 @@ pub trait Ports {
     type Dialer: Dial<Self::Transport>;
     /// Lets the peer in.
     type Door: Door<Self::Transport>;
+    /// Tries a state.
+    type Trial: Trial;
 
     /// Starts a guest with its vCPUs stopped.
     ///
     /// # Errors
     /// A [`GuestError`]; nothing of the guest is left then.
     fn start_guest(&self, spec: &Spec, how: Start) -> Result<Self::Vm, GuestError>;
+
+    /// Begins to try whether this host could go on with the state of the guest whose replica is in the RAM of `guest`; a turn
+    /// with [`Ready::orders`] follows when that is known.
+    ///
+    /// # Errors
+    /// A [`GuestError`] if the trial cannot be made.
+    fn begin_trial(&self, spec: &Spec, guest: &Self::Vm) -> Result<Self::Trial, GuestError>;
 
     /// Makes `bridge` forget behind which of its ports which address is.
     ///

@@ -65,6 +65,12 @@ pub enum FrameKind {
     Challenge = 22,
     /// Both: I am here, and have nothing else to say.
     Heartbeat = 23,
+    /// Primary: a piece of the device state that belongs to the baseline sent so far, for a trial.
+    TrialState = 24,
+    /// Primary: that was all of it; try it. Until the answer no page is sent.
+    Trial = 25,
+    /// Secondary: whether the guest could go on here.
+    TrialResult = 26,
 }
 
 impl FrameKind {
@@ -119,6 +125,9 @@ impl FrameKind {
             21 => Self::Call,
             22 => Self::Challenge,
             23 => Self::Heartbeat,
+            24 => Self::TrialState,
+            25 => Self::Trial,
+            26 => Self::TrialResult,
             _ => return None,
         })
     }
@@ -350,7 +359,7 @@ mod tests {
             })
             .collect();
         // 11 was `Cancel`.
-        assert_eq!(numbers, (1..=23).filter(|&n| n != 11).collect::<Vec<_>>());
+        assert_eq!(numbers, (1..=26).filter(|&n| n != 11).collect::<Vec<_>>());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use super::fingerprint::Fingerprint;
-use super::limits::MAX_HELLO;
+use super::limits::{MAX_HELLO, TRIAL_WORDS_MAX};
 
 /// What is wrong with a handshake's payload.
 #[derive(Debug, Error)]
@@ -93,6 +93,13 @@ pub struct Refuse {
     pub message: String,
 }
 
+/// What came of a trial.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrialResult {
+    /// Why the guest could not go on at the secondary; `None` if it could.
+    pub failure: Option<String>,
+}
+
 /// Why a secondary refuses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -174,6 +181,26 @@ impl Refuse {
     }
 }
 
+impl TrialResult {
+    /// The payload of a `TrialResult` frame; of a long explanation only the beginning.
+    ///
+    /// # Errors
+    /// [`HelloError`].
+    pub fn to_payload(&self) -> Result<Vec<u8>, HelloError> {
+        let shortened = |text: &String| text.chars().take(TRIAL_WORDS_MAX).collect();
+        let failure = self.failure.as_ref().map(shortened);
+        encode("result of a trial", &Self { failure })
+    }
+
+    /// Reads the payload of a `TrialResult` frame.
+    ///
+    /// # Errors
+    /// [`HelloError`].
+    pub fn from_payload(payload: &[u8]) -> Result<Self, HelloError> {
+        decode("result of a trial", payload)
+    }
+}
+
 fn encode<T: Serialize>(payload: &'static str, value: &T) -> Result<Vec<u8>, HelloError> {
     let bytes = serde_json::to_vec(value).map_err(|source| HelloError::Json { payload, source })?;
     bounded(payload, bytes.len()).map(|()| bytes)
@@ -240,6 +267,23 @@ mod tests {
             Refuse::from_payload(&refuse.to_payload().expect("short")).expect("its own"),
             refuse
         );
+    }
+
+    #[test]
+    fn the_result_of_a_trial_survives_the_wire_and_is_never_too_long_for_it() {
+        let long = "\u{1}".repeat(MAX_HELLO);
+        for (failure, arrives) in [
+            (None, None),
+            (Some("no such device"), Some("no such device")),
+            (Some(long.as_str()), Some(&long[..TRIAL_WORDS_MAX])),
+        ] {
+            let result = TrialResult {
+                failure: failure.map(str::to_owned),
+            };
+            let payload = result.to_payload().expect("short");
+            let read = TrialResult::from_payload(&payload).expect("its own");
+            assert_eq!(read.failure.as_deref(), arrives);
+        }
     }
 
     #[test]

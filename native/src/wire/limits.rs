@@ -34,6 +34,8 @@ pub const MAX_PACKET: usize = 65_600;
 pub const OUTPUTS_PER_FRAME: usize = 256 << 10;
 /// Longest JSON payload (`Hello`, `Welcome`, `Refuse`), bytes.
 pub const MAX_HELLO: usize = 64 << 10;
+/// Most characters of the explanation why a trial has failed; each may need six bytes of JSON.
+pub const TRIAL_WORDS_MAX: usize = 2000;
 /// Longest description of a machine in a `Hello`, bytes of JSON; the rest of the `Hello` is names and numbers.
 pub const MAX_FINGERPRINT: usize = MAX_HELLO - (4 << 10);
 /// Buffer of a [`super::FrameReader`], bytes: holds at least two of the largest frames.
@@ -67,3 +69,4 @@ const _: () = assert!(MAX_DEVICE_DELTA_PAYLOAD <= MAX_PAYLOAD);
 const _: () = assert!(MAX_DEVICE_STATE <= u32::MAX as usize);
 const _: () = assert!(4 + OUTPUTS_PER_FRAME + 4 + MAX_PACKET <= MAX_PAYLOAD);
 const _: () = assert!(MAX_HELLO <= MAX_PAYLOAD);
+const _: () = assert!(TRIAL_WORDS_MAX * 6 + 100 <= MAX_HELLO);

@@ -13,6 +13,11 @@
 //!    │                                                       │
 //!    │ SyncBegin (from here the replica is worthless)        │
 //!    │ SyncPages* (baseline, applied directly)               │
+//!    │ TrialState+, Trial (load this into a scratch machine) │
+//!    │ ────────────────────────────────────────────────────▶ │  no page is sent meanwhile
+//!    │                                  TrialResult          │
+//!    │ ◀──────────────────────────────────────────────────── │
+//!    │ SyncPages* (what was written meanwhile)               │
 //!    │ ────────────────────────────────────────────────────▶ │
 //!    │                                                       │
 //!    │ Begin, Pages*, Deltas?, (DeviceState+ or DeviceDelta),│  staged: nothing of it counts
@@ -64,7 +69,7 @@
 //! | 1 | the first |
 //! | 2 | `Deltas` |
 //! | 3 | `Hello` says what the machine is by value and by set; `DeviceDelta`; packed payloads; no `Cancel` (11): what has begun is all captured, so it ends with its connection only |
-//! | 4 | TLS before the first frame; `Call`, `Challenge` and a session in every header; `Heartbeat` |
+//! | 4 | TLS before the first frame; `Call`, `Challenge` and a session in every header; `Heartbeat`; `TrialState`, `Trial`, `TrialResult` |
 
 mod cursor;
 pub mod deltas;
@@ -93,7 +98,9 @@ pub use device_delta::{DeviceBase, DeviceDelta, DeviceDeltaError, device_state_h
 pub use encoder::{CapturedRun, ControlKind, Direction, Encoder};
 pub use fingerprint::Fingerprint;
 pub use frame::{Frame, FrameError, FrameKind, Header};
-pub use hello::{Hello, HelloError, HelloRole, Refuse, RefuseCode, ReplicaHeld, Welcome};
+pub use hello::{
+    Hello, HelloError, HelloRole, Refuse, RefuseCode, ReplicaHeld, TrialResult, Welcome,
+};
 pub use outgoing::{Outgoing, Progress};
 pub use outputs::{OutputsError, Packets};
 pub use packing::{Codec, PackingError};

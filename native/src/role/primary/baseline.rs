@@ -2,11 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use super::trial::TrialStage;
 use super::{Engine, Fatal, Ports, Primary};
 use crate::control::messages::SyncProgress;
 use crate::guest::Vm;
 use crate::guest::pages::PageSet;
 use crate::limits::PAGE_BYTES;
+use crate::wire::CapturedRun;
 
 /// Share of the staging area that may be left for the first checkpoint, which sends it while the guest is paused.
 const REST_DIVISOR: usize = 4;
@@ -26,6 +28,8 @@ pub(super) struct Baseline {
     rest_pages: usize,
     fruitless_rounds: u32,
     since: Instant,
+    /// Whether the secondary could go on with the guest.
+    pub(super) trial: TrialStage,
 }
 
 impl Baseline {
@@ -38,7 +42,24 @@ impl Baseline {
             rest_pages: staging_pages / REST_DIVISOR,
             fruitless_rounds: 0,
             since: now,
+            trial: TrialStage::Ahead,
         }
+    }
+
+    /// Whether pages may be sent: not while the secondary tries the state that belongs to those that it has.
+    pub(super) fn is_sending(&self) -> bool {
+        !matches!(self.trial, TrialStage::UnderWay { .. })
+    }
+
+    /// The secondary could go on with the guest. Rounds go on over what was written meanwhile.
+    pub(super) fn pass_trial(&mut self) {
+        self.trial = TrialStage::Passed;
+        self.cursor = 0;
+        (self.fewest_left, self.fruitless_rounds) = (usize::MAX, 0);
+    }
+
+    pub(super) fn note_sent(&mut self, runs: &[CapturedRun]) {
+        self.sent_pages += runs.iter().map(|run| u64::from(run.pages)).sum::<u64>();
     }
 
     pub(super) fn progress(&self, owed: &PageSet, now: Instant) -> SyncProgress {
@@ -103,7 +124,7 @@ impl<P: Ports> Primary<P> {
         let (Some(baseline), Some(link)) = (&mut self.baseline, &mut self.link) else {
             return Ok(());
         };
-        if !link.outgoing.is_empty() {
+        if !link.outgoing.is_empty() || !baseline.is_sending() {
             return Ok(());
         }
         if let Some(next) = self.staging.copy(
@@ -115,8 +136,8 @@ impl<P: Ports> Primary<P> {
             for run in self.staging.runs() {
                 let first = usize::try_from(run.first_page).expect("a page of this guest");
                 self.owed.remove(first..first + run.pages as usize);
-                baseline.sent_pages += u64::from(run.pages);
             }
+            baseline.note_sent(self.staging.runs());
             baseline.cursor = next;
             link.encoder().sync_pages(
                 self.generation,
@@ -131,6 +152,9 @@ impl<P: Ports> Primary<P> {
         let left = self.owed.count();
         let hurried = self.demotion.is_some();
         if baseline.is_close_enough(left, hurried, engine.now()) {
+            if baseline.trial == TrialStage::Ahead {
+                return self.begin_trial(engine);
+            }
             tracing::info!(
                 rounds = baseline.round,
                 left,

@@ -7,7 +7,9 @@ use crate::guest::Vm;
 use crate::link::{Dial, DialError, LinkError};
 use crate::release::PeerOutdated;
 use crate::report;
-use crate::wire::{ControlKind, FrameKind, Hello, HelloRole, Welcome, limits::PROTOCOL_VERSION};
+use crate::wire::{
+    ControlKind, FrameKind, Hello, HelloRole, TrialResult, Welcome, limits::PROTOCOL_VERSION,
+};
 
 impl<P: Ports> Primary<P> {
     /// Dials while there is no link, and gives up one that has died in silence.
@@ -41,7 +43,8 @@ impl<P: Ports> Primary<P> {
             None => {}
         }
         let wanted = matches!(self.mode, Mode::Solo(_) | Mode::Guarded);
-        if self.link.is_none() && wanted && !engine.dialer.is_busy() {
+        let calls = wanted && !self.is_waiting_to_dial(engine.now());
+        if self.link.is_none() && calls && !engine.dialer.is_busy() {
             engine.dialer.dial(self.hello(engine));
         }
     }
@@ -76,6 +79,7 @@ impl<P: Ports> Primary<P> {
             return;
         }
         self.dial_complaint = None;
+        self.dial_after = None;
         // What the secondary has of the last connection's transactions is not certain.
         self.shadow.forget();
         self.link = Some(link);
@@ -126,6 +130,7 @@ impl<P: Ports> Primary<P> {
         self.replica_holder = Some(welcome.engine_id);
         self.peer_outdated = None;
         self.last_acked = false;
+        self.trial_failure = None;
         self.baseline = Some(Baseline::new(self.staging.pages(), engine.now()));
         if let Some(link) = &mut self.link {
             link.encoder()
@@ -172,6 +177,10 @@ impl<P: Ports> Primary<P> {
         let header = frame.header;
         match header.kind {
             FrameKind::Ack => self.take_ack(engine, &header)?,
+            FrameKind::TrialResult => {
+                let result = TrialResult::from_payload(frame.payload)?;
+                self.take_trial_result(&header, result)?;
+            }
             FrameKind::HandoverAck => self.take_handover_ack(&header)?,
             FrameKind::EndAck => self.take_end_ack(engine, &header)?,
             FrameKind::Farewell => self.take_farewell(engine, &header),
@@ -210,7 +219,21 @@ impl<P: Ports> Primary<P> {
 
     /// Without a link nothing is acknowledged: outputs wait (frozen), unless there is no replica that they wait for.
     pub(super) fn lose_link(&mut self, engine: &mut Engine<P>, why: &LinkError) {
-        let Some(link) = self.link.take() else { return };
+        if self.drop_link(engine) {
+            engine.complain(format!(
+                "the link to {} was lost: {}",
+                engine.spec.peer.node,
+                report::chain(why)
+            ));
+            self.show(engine);
+        }
+    }
+
+    /// Does what follows from the end of the link, if there is one; false if there is none.
+    pub(super) fn drop_link(&mut self, engine: &mut Engine<P>) -> bool {
+        let Some(link) = self.link.take() else {
+            return false;
+        };
         self.fail_in_flight(engine, link.sent_at_most());
         if self.baseline.take().is_some() {
             // Half a baseline is worth nothing.
@@ -219,11 +242,6 @@ impl<P: Ports> Primary<P> {
         self.fail_handover();
         self.end_told = false;
         engine.show_peer(false, None, None);
-        engine.complain(format!(
-            "the link to {} was lost: {}",
-            engine.spec.peer.node,
-            report::chain(why)
-        ));
-        self.show(engine);
+        true
     }
 }

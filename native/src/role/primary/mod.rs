@@ -16,6 +16,7 @@ mod connection;
 mod demotion;
 mod orders;
 mod packets;
+mod trial;
 mod waiting;
 
 use std::time::{Duration, Instant, SystemTime};
@@ -109,6 +110,10 @@ pub struct Primary<P: Ports> {
     replica_holder: Option<Uuid>,
     peer_outdated: Option<PeerOutdated>,
     baseline: Option<Baseline>,
+    /// Why the secondary could not go on with the guest, until that has been dealt with.
+    trial_failure: Option<String>,
+    /// The peer is not called before.
+    dial_after: Option<Instant>,
     in_flight: Option<InFlight>,
     /// When the next checkpoint is due.
     policy: Policy,
@@ -156,6 +161,8 @@ impl<P: Ports> Primary<P> {
             replica_holder: None,
             peer_outdated: None,
             baseline: None,
+            trial_failure: None,
+            dial_after: None,
             in_flight: None,
             policy: Policy::new(engine.tuning, engine.spec.epoch_bounds(), now),
             standing: Standing::default(),
@@ -193,6 +200,7 @@ impl<P: Ports> Primary<P> {
         if ready.link {
             self.serve_link(engine);
         }
+        self.judge_trial(engine);
         // After what has arrived was read: an ack that is here is not overdue.
         self.keep_link(engine);
         if ready.guest {

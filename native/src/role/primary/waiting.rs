@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::PollFlags;
 
+use super::baseline::Baseline;
 use super::{Engine, Fatal, InFlight, Next, Primary, Ready};
 use crate::guest::GuestError;
 use crate::host::{self, Host, link_flags};
@@ -120,7 +121,7 @@ impl Primary<Host> {
     fn next_deadline(&self) -> Instant {
         let now = Instant::now();
         let mut deadline = now + HEARTBEAT;
-        if self.baseline.is_some()
+        if self.baseline.as_ref().is_some_and(Baseline::is_sending)
             && self
                 .link
                 .as_ref()

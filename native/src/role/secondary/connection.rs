@@ -14,6 +14,8 @@ pub(super) struct Connection<P: Ports> {
     pub(super) generation: u64,
     pub(super) engine_id: uuid::Uuid,
     pub(super) node: String,
+    /// The primary was told why it cannot stay.
+    pub(super) told: bool,
 }
 
 impl<P: Ports> Secondary<P> {
@@ -39,7 +41,7 @@ impl<P: Ports> Secondary<P> {
                         theirs = caller.hello.generation,
                         "the replica is outdated"
                     );
-                    self.replica.discard();
+                    self.discard_replica();
                 }
                 self.connect(engine, caller, admission);
             }
@@ -77,6 +79,7 @@ impl<P: Ports> Secondary<P> {
                     generation: hello.generation,
                     engine_id: hello.engine_id,
                     node: hello.node,
+                    told: false,
                 });
             }
             Err(error) => tracing::warn!(
@@ -125,14 +128,16 @@ impl<P: Ports> Secondary<P> {
         // A partial transaction never was; a partial baseline is worth nothing. A complete replica stays what it is.
         self.assembly.abandon();
         if !self.replica.is_complete() {
-            self.replica.discard();
+            self.discard_replica();
         }
         engine.show_peer(false, None, None);
-        engine.complain(format!(
-            "the link from {} was lost: {}",
-            connection.node,
-            report::chain(why)
-        ));
+        if !connection.told {
+            engine.complain(format!(
+                "the link from {} was lost: {}",
+                connection.node,
+                report::chain(why)
+            ));
+        }
         self.show(engine);
     }
 }

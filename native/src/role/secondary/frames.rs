@@ -4,6 +4,7 @@ use super::super::replica::ReplicaState;
 use super::super::{Engine, Ports};
 use super::Secondary;
 use super::connection::Connection;
+use super::trial::TrialStage;
 use crate::guest::Vm;
 use crate::link::LinkError;
 use crate::wire::{ControlKind, FrameKind, Header, Step};
@@ -24,6 +25,10 @@ impl<P: Ports> Secondary<P> {
             return Ok(false);
         };
         let header = frame.header;
+        if header.kind.is_transaction() || header.kind == FrameKind::SyncPages {
+            let is_complete = self.replica.is_complete();
+            self.trial.check_turn(header.kind, is_complete)?;
+        }
         match header.kind {
             kind if kind.is_transaction() => {
                 if self.assembly.feed(&header, frame.payload)? == Step::Complete {
@@ -35,6 +40,7 @@ impl<P: Ports> Secondary<P> {
                         Err(base) => {
                             self.assembly.reject();
                             self.replica.discard();
+                            self.trial = TrialStage::Absent;
                             return Err(LinkError::ForeignBase { base });
                         }
                     };
@@ -71,15 +77,21 @@ impl<P: Ports> Secondary<P> {
                 self.assembly.expect(header.generation, header.epoch);
                 self.replica.begin(header.generation, *engine_id);
                 self.receiving_since = engine.now();
+                self.prepare_trial(engine);
                 self.show(engine);
             }
+            FrameKind::TrialState => {
+                let most = engine.sizes.device_state_bytes;
+                self.trial.take_state(frame.payload, most)?;
+            }
+            FrameKind::Trial => self.begin_trial(engine, header.epoch)?,
             FrameKind::Handover if self.replica.can_be_handed_over(&header) => {
                 self.replica.state = ReplicaState::HandedOver;
                 self.confirm(engine, ControlKind::HandoverAck, &header)?;
             }
             FrameKind::End if header.generation == self.replica.generation => {
                 // The guest powered itself off. It must not come back to life from here.
-                self.replica.discard();
+                self.discard_replica();
                 self.confirm(engine, ControlKind::EndAck, &header)?;
             }
             found => {

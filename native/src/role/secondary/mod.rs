@@ -5,11 +5,13 @@ mod frames;
 mod orders;
 mod promotion;
 mod silence;
+mod trial;
 mod waiting;
 
 use std::time::Instant;
 
 use self::connection::Connection;
+use self::trial::TrialStage;
 use super::replica::{Replica, ReplicaState};
 use super::strays::Strays;
 use super::{Engine, Face, Fatal, Next, PeerCaller, Ports, Ready};
@@ -26,6 +28,7 @@ pub struct Secondary<P: Ports> {
     assembly: Assembly,
     replica: Replica,
     link: Option<Connection<P>>,
+    trial: TrialStage<P::Trial>,
     receiving_since: Instant,
     strays: Strays,
 }
@@ -59,6 +62,7 @@ impl<P: Ports> Secondary<P> {
             fingerprint,
             replica: Replica::default(),
             link: None,
+            trial: TrialStage::Absent,
             receiving_since: now,
             strays: Strays::new(engine.spec.guest_address(), engine.spec.silence(), now),
         };
@@ -109,6 +113,7 @@ impl<P: Ports> Secondary<P> {
             while let Some(caller) = engine.listener.caller() {
                 self.receive_caller(engine, caller);
             }
+            self.advance_trial(engine);
             while let Ok(order) = engine.orders.try_recv() {
                 match self.obey(engine, order)? {
                     Turn::Stay(secondary) => self = secondary,

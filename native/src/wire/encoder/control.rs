@@ -31,6 +31,12 @@ pub enum ControlKind {
     Challenge,
     /// See [`FrameKind::Heartbeat`].
     Heartbeat,
+    /// See [`FrameKind::TrialState`].
+    TrialState,
+    /// See [`FrameKind::Trial`].
+    Trial,
+    /// See [`FrameKind::TrialResult`].
+    TrialResult,
 }
 
 impl ControlKind {
@@ -49,6 +55,9 @@ impl ControlKind {
             Self::Call => FrameKind::Call,
             Self::Challenge => FrameKind::Challenge,
             Self::Heartbeat => FrameKind::Heartbeat,
+            Self::TrialState => FrameKind::TrialState,
+            Self::Trial => FrameKind::Trial,
+            Self::TrialResult => FrameKind::TrialResult,
         }
     }
 }

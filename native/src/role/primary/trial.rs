@@ -1,0 +1,192 @@
+//! The trial of a baseline: is the secondary able to go on with the guest? Asked while outputs are still free, so that nobody
+//! waits for the answer.
+//!
+//! ```text
+//!  rounds ─ few pages left ─► stop, save, scan, copy, cont ─► SyncPages, TrialState, Trial ─► … ─► passed: more rounds,
+//!                             (outputs go on as before)       nothing else is sent                 first checkpoint
+//! ```
+
+use std::time::{Duration, Instant};
+
+use super::{Engine, Fatal, Ports, Primary, ack_timeout};
+use crate::guest::{AfterSave, Vm};
+use crate::limits::{TRIAL_TIMEOUT, TRIALS_APART};
+use crate::link::LinkError;
+use crate::wire::{CapturedRun, ControlKind, FrameKind, Header, TrialResult, limits::MAX_HELLO};
+
+/// How far the trial of a baseline is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TrialStage {
+    /// It comes when few pages are left.
+    Ahead,
+    /// The secondary is at it.
+    UnderWay {
+        /// Since when.
+        since: Instant,
+    },
+    /// The secondary could go on with the guest.
+    Passed,
+}
+
+/// Pages of `runs`.
+fn pages_in(runs: &[CapturedRun]) -> usize {
+    runs.iter().map(|run| run.pages as usize).sum()
+}
+
+impl TrialStage {
+    /// How long the secondary has been at it, if that is too long.
+    fn overdue(self, now: Instant) -> Option<Duration> {
+        let Self::UnderWay { since } = self else {
+            return None;
+        };
+        let waited = now.saturating_duration_since(since);
+        (waited >= TRIAL_TIMEOUT).then_some(waited)
+    }
+}
+
+impl<P: Ports> Primary<P> {
+    /// Captures the guest and has the secondary try it. The guest runs on, and so do its outputs.
+    pub(super) fn begin_trial(&mut self, engine: &mut Engine<P>) -> Result<(), Fatal> {
+        let runs_on = self.halt.is_none() && !self.standing.still();
+        self.guest.stop_and_save(if runs_on {
+            AfterSave::RunOn
+        } else {
+            AfterSave::Stay
+        })?;
+        self.policy.interrupted();
+        self.take_events(engine);
+        self.drain_outputs(engine)?;
+        let sent = self.capture_for_trial(engine)?;
+        self.guest.release()?;
+        if runs_on {
+            self.policy.resumed(engine.now());
+        }
+        // It has to be read, whatever becomes of it: QEMU waits until somebody does.
+        let state = self.staging.read_device_state(&mut self.guest)?;
+        if let Err(error) = sent {
+            self.lose_link(engine, &error);
+        }
+        let (generation, epoch) = (self.generation, self.epoch + 1);
+        // Both are gone if the guest powered itself off just now and that was its end.
+        if let (Some(link), Some(baseline)) = (&mut self.link, &mut self.baseline) {
+            if !self.staging.runs().is_empty() {
+                let (body, runs) = (self.staging.body(), self.staging.runs());
+                baseline.note_sent(runs);
+                link.encoder().sync_pages(generation, epoch, body, runs);
+            }
+            let mut encoder = link.encoder();
+            for piece in self.staging.body()[state].chunks(MAX_HELLO) {
+                encoder.control(ControlKind::TrialState, generation, epoch, piece);
+            }
+            encoder.control(ControlKind::Trial, generation, epoch, &[]);
+            baseline.trial = TrialStage::UnderWay {
+                since: engine.now(),
+            };
+            tracing::info!(generation, "the secondary tries the guest's state");
+        }
+        self.flush_link(engine);
+        Ok(())
+    }
+
+    /// Copies what the secondary lacks of a guest that stands still. What is more than the staging area holds is sent, all but
+    /// the last part.
+    fn capture_for_trial(&mut self, engine: &Engine<P>) -> Result<Result<(), LinkError>, Fatal> {
+        self.guest.collect_dirty(&mut self.owed)?;
+        let (most, mut from) = (self.staging.pages(), 0);
+        let mut left = self.owed.count();
+        let sent = loop {
+            let Some(next) = self.staging.copy(self.guest.ram(), &self.owed, from, most) else {
+                break Ok(());
+            };
+            left -= pages_in(self.staging.runs());
+            from = next;
+            let (Some(link), Some(baseline), true) = (&mut self.link, &mut self.baseline, left > 0)
+            else {
+                break Ok(());
+            };
+            let (body, runs) = (self.staging.body(), self.staging.runs());
+            baseline.note_sent(runs);
+            link.encoder()
+                .sync_pages(self.generation, self.epoch + 1, body, runs);
+            let flushed = link.flush_all(body, ack_timeout(engine), &engine.clock, || {
+                engine.board.beat();
+            });
+            if flushed.is_err() {
+                break flushed;
+            }
+        };
+        self.owed.clear();
+        Ok(sent)
+    }
+
+    /// The secondary has tried.
+    pub(super) fn take_trial_result(
+        &mut self,
+        header: &Header,
+        result: TrialResult,
+    ) -> Result<(), LinkError> {
+        match &mut self.baseline {
+            Some(baseline)
+                if matches!(baseline.trial, TrialStage::UnderWay { .. })
+                    && header.generation == self.generation
+                    && header.epoch == self.epoch + 1 =>
+            {
+                match result.failure {
+                    None => baseline.pass_trial(),
+                    Some(why) => self.trial_failure = Some(why),
+                }
+                Ok(())
+            }
+            _ => Err(LinkError::Turn {
+                found: FrameKind::TrialResult,
+                state: "nothing is being tried",
+            }),
+        }
+    }
+
+    /// Acts on a trial that has failed, or that takes too long: the guest goes on as before, and the secondary is left in peace
+    /// for a while.
+    pub(super) fn judge_trial(&mut self, engine: &mut Engine<P>) {
+        let stage = self.baseline.as_ref().map(|baseline| baseline.trial);
+        let waited = stage.and_then(|stage| stage.overdue(engine.now()));
+        let why = match (self.trial_failure.take(), waited) {
+            (Some(words), _) => format!("its QEMU cannot load the state: {words}"),
+            (None, Some(waited)) => {
+                format!("it has not said whether it can for {} s", waited.as_secs())
+            }
+            (None, None) => return,
+        };
+        let message = format!(
+            "{} could not go on with the guest: {why} (tried again in {} s)",
+            engine.spec.peer.node,
+            TRIALS_APART.as_secs()
+        );
+        self.drop_link(engine);
+        self.dial_after = Some(engine.now() + TRIALS_APART);
+        engine.complain(message.clone());
+        // Whoever waits for a replica must know that none is coming.
+        self.dial_complaint = Some(message);
+        self.show(engine);
+    }
+
+    /// Whether the peer is to be left in peace still.
+    pub(super) fn is_waiting_to_dial(&self, now: Instant) -> bool {
+        self.dial_after.is_some_and(|after| now < after)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_trial_under_way_can_take_too_long() {
+        let began = Instant::now();
+        let late = began + TRIAL_TIMEOUT;
+        let stage = TrialStage::UnderWay { since: began };
+        assert_eq!(stage.overdue(late), Some(TRIAL_TIMEOUT));
+        assert_eq!(stage.overdue(began + TRIAL_TIMEOUT / 2), None);
+        assert_eq!(TrialStage::Ahead.overdue(late), None);
+        assert_eq!(TrialStage::Passed.overdue(late), None);
+    }
+}
