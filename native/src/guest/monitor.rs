@@ -38,7 +38,10 @@ pub enum AfterSave {
 pub struct Monitor {
     run: Qmp,
     save: Qmp,
+    /// Where to save.
     save_arguments: Value,
+    /// The same for a guest that is stopped already, whose block devices QEMU would take to be given away.
+    save_stopped_arguments: Value,
     running: bool,
     reader: Option<GivingWay>,
     /// The save whose end QEMU has not been asked for.
@@ -61,8 +64,8 @@ impl Monitor {
         Ok(Self {
             run,
             save,
-            // "live": false leaves the block devices alone.
-            save_arguments: json!({"filename": state_path, "live": false}),
+            save_arguments: json!({"filename": state_path}),
+            save_stopped_arguments: json!({"filename": state_path, "live": false}),
             running: false,
             reader,
             saving: None,
@@ -119,8 +122,13 @@ impl Monitor {
             self.run.yield_until(yield_until);
             self.stop()?;
             self.run.sleep_again();
+            self.save.unprime()?;
         }
-        self.saving = Some(self.save.fire_and_forget(SAVE, &self.save_arguments)?);
+        let arguments = match after {
+            AfterSave::RunOn => &self.save_arguments,
+            AfterSave::Stay => &self.save_stopped_arguments,
+        };
+        self.saving = Some(self.save.fire_and_forget(SAVE, arguments)?);
         self.wait_at(gate, yield_until)?;
         // QEMU told first what it has met with while it stopped.
         self.run.pump()
@@ -295,8 +303,7 @@ mod tests {
         monitor.finish_save().expect("whole");
         drop(monitor);
         let (heard, _) = qemu.join().expect("qemu");
-        let save =
-            r#"{"execute":"xen-save-devices-state","arguments":{"filename":"9","live":false}}"#;
+        let save = r#"{"execute":"xen-save-devices-state","arguments":{"filename":"9"}}"#;
         let wanted = [r#"{"execute":"cont"}"#, save];
         assert_eq!(heard[1..], wanted);
     }

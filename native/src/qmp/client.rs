@@ -271,8 +271,11 @@ impl Qmp {
         }
     }
 
-    /// Makes QEMU refuse what was primed.
-    fn unprime(&mut self) -> Result<(), QmpError> {
+    /// Makes QEMU refuse what was primed, if anything was.
+    ///
+    /// # Errors
+    /// A [`QmpError`].
+    pub fn unprime(&mut self) -> Result<(), QmpError> {
         let Some(command) = self.primed.take() else {
             return Ok(());
         };
