@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::client::Traffic;
+use common::client::{Flood, Traffic};
 use common::engine::{Engine, protected_pair, proxied_spec, spec};
 use common::in_guest_lab;
 use common::proxy::Proxy;
@@ -79,5 +79,32 @@ fn with_sync_commits_the_guest_stands_still_until_the_ack_and_goes_on_when_the_l
         traffic.flows(40);
         traffic.finish();
         assert_eq!(second.status()["state"], "in-sync");
+    });
+}
+
+#[test]
+fn outputs_that_fill_the_hold_do_not_wait_for_the_interval() {
+    in_guest_lab(|lab| {
+        let at_leisure = |mut spec: Value| {
+            spec["limits"]["hold_bytes"] = json!(65_536);
+            spec["limits"]["max_epoch_age_ms"] = json!(10_000);
+            spec["tuning"]["sync_mode"] = json!("interval");
+            spec["tuning"]["interval_ms"] = json!(10_000);
+            spec
+        };
+        let _second = Engine::start(&at_leisure(spec(lab, 2)));
+        let first = Engine::start(&at_leisure(spec(lab, 1)));
+        first.promote("cold", 1).expect("cold");
+        first.wait_state("protected");
+        // Together they send more than may wait before any of them needs an answer from outside.
+        let floods: Vec<Flood> = (0..8).map(|_| Flood::start()).collect();
+        // Many times what may wait, which is more time than there is if each filling waits for the clock.
+        for flood in &floods {
+            flood.flows(200_000);
+        }
+        configure(&first, &json!({"sync_mode": "event"}));
+        for flood in floods {
+            flood.settle();
+        }
     });
 }

@@ -162,6 +162,11 @@ impl Policy {
         }
     }
 
+    /// When the last checkpoint was made.
+    pub fn last_capture(&self) -> Instant {
+        self.last_capture
+    }
+
     /// When the next checkpoint is due; in the past if it is overdue.
     pub fn due(&self) -> Instant {
         let too_old = self.last_capture + self.bounds.age.min(self.until_too_large());

@@ -73,7 +73,16 @@ impl<P: Ports> Primary<P> {
         if self.halt.is_some() || self.demotion.is_some() {
             return !self.last_acked;
         }
-        engine.now() >= self.policy.due()
+        engine.now() >= self.checkpoint_due()
+    }
+
+    /// When the next one is due. A guest that stands still because of what it has sent gains nothing by waiting.
+    pub(super) fn checkpoint_due(&self) -> Instant {
+        if self.standing.for_hold {
+            self.policy.last_capture()
+        } else {
+            self.policy.due()
+        }
     }
 
     /// The first checkpoint after a baseline: from its capture on outputs are held.

@@ -130,7 +130,7 @@ impl Primary<Host> {
             return now;
         }
         if self.is_ready_for_checkpoint() {
-            deadline = deadline.min(self.policy.due());
+            deadline = deadline.min(self.checkpoint_due());
         }
         if let Some(demotion) = &self.demotion {
             deadline = deadline.min(demotion.deadline);
