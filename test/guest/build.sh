@@ -1,6 +1,7 @@
 #!/bin/bash
 # Builds the test guest: cache/guest/vmlinuz (Debian's cloud kernel, unpacked, never installed) and
-# cache/guest/initrd.gz (busybox, the virtio modules, init, the service). Does nothing when the inputs have not changed.
+# cache/guest/initrd.gz (busybox, the virtio modules, init, the service, the clock
+# watcher). Does nothing when the inputs have not changed.
 # usage: build.sh [OUTPUT-FOLDER]
 set -euo pipefail
 here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
@@ -11,7 +12,7 @@ modules=(virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_p
 
 say() { echo "guest: $*" >&2; }
 
-key=$(cat "$here/build.sh" "$here/init" "$here"/*.[ch] | sha256sum | cut -d' ' -f1)
+key=$(cat "$here/build.sh" "$here/init" "$here"/*.[ch] "$here"/clock/*.c | sha256sum | cut -d' ' -f1)
 if [ -s "$output/vmlinuz" ] && [ -s "$output/initrd.gz" ] && [ "$(cat "$output/key" 2>/dev/null)" = "$key" ]; then
 	exit 0
 fi
@@ -41,8 +42,9 @@ dpkg -x "$work/$package"_*.deb "$work/kernel"
 
 say "building the initrd"
 root=$work/root
-mkdir -p "$root"/{bin,dev,lib,proc}
+mkdir -p "$root"/{bin,dev,lib,proc,sys}
 gcc -std=gnu11 -Wall -Wextra -Werror -O2 -static -s -o "$root/counter" "$here"/*.c
+gcc -std=gnu11 -Wall -Wextra -Werror -O2 -static -s -o "$root/clock" "$here/clock/clock.c"
 install -m 755 /bin/busybox "$root/bin/busybox"
 install -m 755 "$here/init" "$root/init"
 for module in "${modules[@]}"; do
