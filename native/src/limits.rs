@@ -105,6 +105,16 @@ pub const HOLD_HIGH_WATER_PERCENT: usize = 50;
 pub const FORWARD_TIMEOUT: Duration = Duration::from_secs(2);
 /// Longest wait for the farewell to leave when a secondary is stopped.
 pub const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
+/// Longest time of a transaction on its way that is believed.
+pub const TRANSIT_MAX: Duration = Duration::from_secs(60);
+/// Largest difference of two hosts' clocks of the day that agree.
+pub const HOST_CLOCKS_AGREE: Duration = Duration::from_millis(500);
+/// Transactions by which that is judged.
+pub const HOST_CLOCKS_REMEMBERED: usize = 16;
+/// Time over which the share of the guest's pauses is told.
+pub const PAUSED_SHARE_WINDOW: Duration = Duration::from_secs(5);
+/// Samples of it.
+pub const PAUSED_SHARE_SAMPLES: usize = 64;
 /// How often the data thread wakes when nothing happens, so that a stuck one is told from an idle one.
 pub const HEARTBEAT: Duration = Duration::from_millis(500);
 /// Regions that one scan of the page map can report.

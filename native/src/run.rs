@@ -223,6 +223,8 @@ fn first_status(spec: &Spec, id: Uuid, accel: &Choice, qemu_pid: u32) -> Status 
         checkpoint_bytes: 0,
         pause_us: None,
         pause_parts_us: None,
+        paused_percent: None,
+        guest_lag_ms: None,
         dirty_pages: None,
         transaction_bytes: None,
         promotion_us: None,

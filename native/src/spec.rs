@@ -194,6 +194,8 @@ pub struct UserLimits {
     pub hold_bytes: usize,
     /// A peer that does not acknowledge for this long counts as lost.
     pub ack_timeout_ms: u32,
+    /// By how much the clocks of a guest that stood still are set forward at once, at most.
+    pub time_catch_up_max_ms: u32,
 }
 
 impl Spec {
@@ -217,6 +219,11 @@ impl Spec {
     pub fn silence(&self) -> Duration {
         let age = Duration::from_millis(u64::from(self.limits.max_epoch_age_ms));
         limits::PRIMARY_SILENCE.max(3 * age)
+    }
+
+    /// By how much the clocks of a guest that stood still are set forward at once, at most.
+    pub fn time_catch_up_max(&self) -> Duration {
+        Duration::from_millis(u64::from(self.limits.time_catch_up_max_ms))
     }
 
     /// Reads and checks the specification at `path`.
@@ -306,34 +313,51 @@ impl Spec {
             }
         }
         self.tuning.check()?;
-        let limits = &self.limits;
-        if !(5..=10_000).contains(&limits.max_epoch_age_ms) {
-            return refuse(
+        self.limits.check()
+    }
+}
+
+impl UserLimits {
+    fn check(&self) -> Result<(), SpecError> {
+        for (field, value, range, expected) in [
+            (
                 "limits.max_epoch_age_ms",
-                limits.max_epoch_age_ms.to_string(),
+                u64::from(self.max_epoch_age_ms),
+                5..=10_000,
                 "5 to 10000 are possible",
-            );
-        }
-        if !((1 << 20)..=(1 << 30)).contains(&limits.max_epoch_bytes) {
-            return refuse(
+            ),
+            (
                 "limits.max_epoch_bytes",
-                limits.max_epoch_bytes.to_string(),
+                self.max_epoch_bytes,
+                1 << 20..=1 << 30,
                 "1048576 to 1073741824 are possible",
-            );
-        }
-        if !(65_536..=(256 << 20)).contains(&limits.hold_bytes) {
-            return refuse(
+            ),
+            (
                 "limits.hold_bytes",
-                limits.hold_bytes.to_string(),
+                self.hold_bytes as u64,
+                65_536..=256 << 20,
                 "65536 to 268435456 are possible",
-            );
-        }
-        if !(100..=60_000).contains(&limits.ack_timeout_ms) {
-            return refuse(
+            ),
+            (
                 "limits.ack_timeout_ms",
-                limits.ack_timeout_ms.to_string(),
+                u64::from(self.ack_timeout_ms),
+                100..=60_000,
                 "100 to 60000 are possible",
-            );
+            ),
+            (
+                "limits.time_catch_up_max_ms",
+                u64::from(self.time_catch_up_max_ms),
+                0..=86_400_000,
+                "0 to 86400000 are possible",
+            ),
+        ] {
+            if !range.contains(&value) {
+                return Err(SpecError::Value {
+                    field,
+                    value: value.to_string(),
+                    expected,
+                });
+            }
         }
         Ok(())
     }
@@ -408,6 +432,11 @@ mod tests {
                 "\"transport\"",
                 "\"transports\"",
                 "unknown field `transports`",
+            ),
+            (
+                "\"time_catch_up_max_ms\": 15000",
+                "\"time_catch_up_max_ms\": 86400001",
+                "limits.time_catch_up_max_ms is 86400001",
             ),
         ] {
             assert!(SAMPLE.contains(from), "{from}");

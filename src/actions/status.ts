@@ -45,7 +45,8 @@ function show(value: unknown): string {
   return typeof value === 'string' ? value : JSON.stringify(value ?? null);
 }
 
-function describe(one: Fields): string {
+/** The lines about one resource. */
+export function describe(one: Fields): string {
   const rows: [string, string][] = [];
   const engine = fieldsOf(one['engine']);
   const failure = fieldsOf(one['failure']);
@@ -66,6 +67,10 @@ function describe(one: Fields): string {
     if (engine['transport'] === 'plain') rows.push(['sync link', 'NOT ENCRYPTED (transport plain)']);
     rows.push(['checkpoints', show(engine['checkpoints'])]);
     if (pause) rows.push(['pause', `p50 ${show(pause['p50'])} us, p99 ${show(pause['p99'])} us`]);
+    if (typeof engine['paused_percent'] === 'number')
+      rows.push(['paused', `${engine['paused_percent']}% of the last seconds`]);
+    if (typeof engine['guest_lag_ms'] === 'number')
+      rows.push(['guest time', `${engine['guest_lag_ms']} ms behind the host's`]);
     rows.push([
       'accelerator',
       [engine['accel'], engine['accel_reason']].filter(Boolean).map(show).join(': '),

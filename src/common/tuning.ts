@@ -16,4 +16,5 @@ export const epochLimits = v.strictObject({
   max_epoch_bytes: integer(1 << 20, 1 << 30),
   hold_bytes: integer(65_536, 256 << 20),
   ack_timeout_ms: integer(100, 60_000),
+  time_catch_up_max_ms: integer(0, 86_400_000),
 });

@@ -51,12 +51,14 @@ const tuningSection = v.strictObject({
   latency_budget_ms: v.optional(latency_budget_ms, 5),
   paused_max_percent: v.optional(paused_max_percent, 75),
 });
-const { max_epoch_age_ms, max_epoch_bytes, hold_bytes, ack_timeout_ms } = epochLimits.entries;
+const { max_epoch_age_ms, max_epoch_bytes, hold_bytes, ack_timeout_ms, time_catch_up_max_ms } =
+  epochLimits.entries;
 const limitsSection = v.strictObject({
   max_epoch_age_ms: v.optional(max_epoch_age_ms, 100),
   max_epoch_bytes: v.optional(max_epoch_bytes, 16 << 20),
   hold_bytes: v.optional(hold_bytes, 4 << 20),
   ack_timeout_ms: v.optional(ack_timeout_ms, 3000),
+  time_catch_up_max_ms: v.optional(time_catch_up_max_ms, 15_000),
 });
 
 export const vmConfig = v.strictObject({

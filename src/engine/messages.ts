@@ -64,6 +64,8 @@ export const engineStatus = v.object({
       cont: someQuantiles,
     }),
   ),
+  paused_percent: v.nullable(count),
+  guest_lag_ms: v.nullable(count),
   dirty_pages: quantiles,
   transaction_bytes: quantiles,
   promotion_us: v.nullable(v.object({ load: count, total: count })),

@@ -55,6 +55,7 @@ test('what is left out gets its default', async () => {
       max_epoch_bytes: 16_777_216,
       hold_bytes: 4_194_304,
       ack_timeout_ms: 3000,
+      time_catch_up_max_ms: 15_000,
     },
   });
 });

@@ -55,6 +55,8 @@ function status(view: Partial<EngineStatus>): EngineStatus {
     transaction_bytes: null,
     checkpoint_pages: 0,
     checkpoint_bytes: 0,
+    paused_percent: null,
+    guest_lag_ms: null,
     dirty_pages: null,
     promotion_us: null,
     data_thread_idle_ms: 0,

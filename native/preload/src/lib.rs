@@ -1,96 +1,54 @@
-//! Loaded into QEMU with `LD_PRELOAD`: opens the userfaultfd of QEMU's address space, which only a thread inside QEMU
-//! can do, and passes it to the engine over an inherited socket. It then forgets both, so that QEMU runs as if it had
-//! never been there.
+//! Loaded into QEMU with `LD_PRELOAD`, for what only a thread inside QEMU can do:
 //!
-//! One byte is sent: 0 with the descriptor attached, or the error number of userfaultfd(2) without it.
+//! - it opens the userfaultfd of QEMU's address space and passes it to the engine over an inherited socket;
+//! - it keeps the guest's time: see `kemari_guest_clock` for what QEMU is told, [`trap`] and [`clock`] for how.
+//!
+//! The environment is cleaned, so that no child of QEMU's is concerned.
 
-use std::ffi::{c_char, c_int};
+mod clock;
+mod kvm;
+mod main_thread;
+mod trap;
+mod userfault;
 
-const SOCKET_VARIABLE: &std::ffi::CStr = c"KEMARI_PRELOAD_SOCKET";
+use std::ffi::{CStr, c_char, c_int};
+
+const SOCKET_VARIABLE: &CStr = c"KEMARI_PRELOAD_SOCKET";
+const CLOCK_VARIABLE: &CStr = c"KEMARI_PRELOAD_CLOCK";
 
 #[used]
 #[unsafe(link_section = ".init_array")]
-static CONSTRUCTOR: extern "C" fn() = hand_over;
+static CONSTRUCTOR: extern "C" fn() = begin;
 
-extern "C" fn hand_over() {
-    let Some(socket) = take_socket() else { return };
-    // SAFETY: no pointers; the result is checked.
-    let descriptor =
-        unsafe { libc::syscall(libc::SYS_userfaultfd, libc::O_CLOEXEC | libc::O_NONBLOCK) };
-    let (status, descriptor) = match c_int::try_from(descriptor) {
-        Ok(descriptor) if descriptor >= 0 => (0, Some(descriptor)),
-        _ => (errno(), None),
-    };
-    send(socket, status, descriptor);
-    if let Some(descriptor) = descriptor {
-        // SAFETY: opened above, used by nobody else.
-        unsafe { libc::close(descriptor) };
+extern "C" fn begin() {
+    let (socket, page) = (take(SOCKET_VARIABLE), take(CLOCK_VARIABLE));
+    if socket.is_none() && page.is_none() {
+        return;
     }
-    // SAFETY: inherited for this purpose only.
-    unsafe { libc::close(socket) };
+    // SAFETY: a constructor runs before any other thread exists, so the environment cannot change meanwhile.
+    unsafe { libc::unsetenv(c"LD_PRELOAD".as_ptr()) };
+    if let Some(page) = page {
+        clock::take_charge(page);
+    }
+    if let Some(socket) = socket {
+        userfault::hand_over(socket);
+    }
 }
 
-/// The socket's number from the environment, which is cleaned so that no child of QEMU's sees it again.
-fn take_socket() -> Option<c_int> {
+/// The number of a descriptor from the environment, and out of it.
+fn take(variable: &CStr) -> Option<c_int> {
     // SAFETY: a constructor runs before any other thread exists, so the environment cannot change meanwhile.
-    let value = unsafe { libc::getenv(SOCKET_VARIABLE.as_ptr()) };
+    let value = unsafe { libc::getenv(variable.as_ptr()) };
     if value.is_null() {
         return None;
     }
-    let socket = parse(value);
+    let number = parse(value);
     // SAFETY: as above, single-threaded.
-    unsafe { libc::unsetenv(SOCKET_VARIABLE.as_ptr()) };
-    // SAFETY: as above, single-threaded.
-    unsafe { libc::unsetenv(c"LD_PRELOAD".as_ptr()) };
-    socket
+    unsafe { libc::unsetenv(variable.as_ptr()) };
+    number
 }
 
 fn parse(value: *const c_char) -> Option<c_int> {
     // SAFETY: getenv returned a NUL-terminated string that nobody changes meanwhile.
-    unsafe { std::ffi::CStr::from_ptr(value) }
-        .to_str()
-        .ok()?
-        .parse()
-        .ok()
-}
-
-fn errno() -> u8 {
-    // SAFETY: the thread's own error number.
-    u8::try_from(unsafe { *libc::__errno_location() }).unwrap_or(u8::MAX)
-}
-
-fn send(socket: c_int, status: u8, descriptor: Option<c_int>) {
-    let mut byte = [status];
-    let mut content = libc::iovec {
-        iov_base: byte.as_mut_ptr().cast(),
-        iov_len: 1,
-    };
-    let mut ancillary = [0u64; 4];
-    // SAFETY: msghdr is plain data, for which all zeros is a valid value.
-    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
-    message.msg_iov = &raw mut content;
-    message.msg_iovlen = 1;
-    if let Some(descriptor) = descriptor {
-        attach(&mut message, &mut ancillary, descriptor);
-    }
-    // SAFETY: message points to content, byte and ancillary, all alive here. A failure shows as silence to the engine.
-    unsafe { libc::sendmsg(socket, &raw const message, libc::MSG_NOSIGNAL) };
-}
-
-fn attach(message: &mut libc::msghdr, ancillary: &mut [u64; 4], descriptor: c_int) {
-    const BYTES: libc::c_uint = libc::c_int::BITS / 8;
-    message.msg_control = ancillary.as_mut_ptr().cast();
-    // SAFETY: pure arithmetic.
-    message.msg_controllen = unsafe { libc::CMSG_SPACE(BYTES) } as usize;
-    // SAFETY: msg_control and msg_controllen describe `ancillary`, aligned and large enough (24 of 32 bytes).
-    let header = unsafe { libc::CMSG_FIRSTHDR(message) };
-    // SAFETY: header is the first control message inside `ancillary`; pure arithmetic for the length.
-    unsafe {
-        (*header).cmsg_level = libc::SOL_SOCKET;
-        (*header).cmsg_type = libc::SCM_RIGHTS;
-        (*header).cmsg_len = libc::CMSG_LEN(BYTES) as usize;
-        libc::CMSG_DATA(header)
-            .cast::<c_int>()
-            .write_unaligned(descriptor);
-    }
+    unsafe { CStr::from_ptr(value) }.to_str().ok()?.parse().ok()
 }

@@ -64,6 +64,8 @@ fn status() -> Status {
         pause_us: None,
         pause_parts_us: None,
         transaction_bytes: None,
+        paused_percent: None,
+        guest_lag_ms: None,
         dirty_pages: None,
         promotion_us: None,
         data_thread_idle_ms: 0,

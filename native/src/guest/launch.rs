@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::guest::accel::Accel;
+use crate::guest::clock::GuestClock;
 use crate::guest::command::{self, Descriptors, Purpose};
 use crate::guest::incoming::Incoming;
 use crate::guest::monitor::Monitor;
@@ -40,6 +41,7 @@ pub(super) fn launch(
     how: Start,
     ram: &MemoryFile,
     state: &StateGate,
+    clock: &GuestClock,
 ) -> Result<Launched, GuestError> {
     if !spec.preload.is_file() {
         // The dynamic linker would only warn, and QEMU would start without it.
@@ -71,6 +73,10 @@ pub(super) fn launch(
         "KEMARI_PRELOAD_SOCKET",
         qemu_preload.as_raw_fd().to_string(),
     );
+    qemu.env(
+        "KEMARI_PRELOAD_CLOCK",
+        clock.as_fd().as_raw_fd().to_string(),
+    );
     let inherit = [
         ram.as_fd(),
         state.as_fd(),
@@ -79,6 +85,7 @@ pub(super) fn launch(
         qemu_save.as_fd(),
         qemu_incoming.as_fd(),
         qemu_preload.as_fd(),
+        clock.as_fd(),
     ];
     let child = Unfinished::spawn(qemu, &inherit, spec)?;
     // Ours must not keep them open: the end of QEMU shows as the end of its sockets.

@@ -1,6 +1,7 @@
 //! The guest: its RAM, its QEMU, and the tracker of the pages that it writes.
 
 pub mod accel;
+pub mod clock;
 pub mod command;
 pub mod dirty;
 pub mod executable;

@@ -13,6 +13,7 @@ use rustix::process::{PidfdFlags, Signal};
 use serde_json::{Value, json};
 
 use crate::guest::accel::Accel;
+use crate::guest::clock::{CapturedAt, GuestClock};
 use crate::guest::dirty::{Tracker, TrackerError};
 use crate::guest::fingerprint;
 use crate::guest::identity::{self, Identity};
@@ -140,6 +141,8 @@ pub struct Guest {
     pub ram: SharedMapping,
     /// Where the device state is saved.
     gate: StateGate,
+    /// Its time.
+    pub clock: GuestClock,
     userfault: Option<OwnedFd>,
     tracker: Option<Tracker>,
     incoming: Option<Incoming>,
@@ -168,8 +171,9 @@ impl Guest {
         })?;
         let ram = SharedMapping::new(&ram_file).map_err(call("mapping guest RAM"))?;
         let gate = StateGate::create().map_err(call("pipe2"))?;
+        let clock = GuestClock::create(spec.time_catch_up_max()).map_err(call("memfd_create"))?;
         let started = Instant::now();
-        let launched = launch::launch(spec, accel, how, &ram_file, &gate)?;
+        let launched = launch::launch(spec, accel, how, &ram_file, &gate, &clock)?;
         let pid = launched.child.id();
         let pidfd = rustix::process::pidfd_open(
             rustix::process::Pid::from_child(&launched.child),
@@ -187,6 +191,7 @@ impl Guest {
             ram_file,
             ram,
             gate,
+            clock,
             userfault: Some(launched.userfault),
             tracker: None,
             incoming: launched.incoming,
@@ -352,6 +357,7 @@ impl Guest {
     /// # Errors
     /// A [`GuestError`].
     pub fn resume(&mut self) -> Result<(), GuestError> {
+        self.clock.start();
         Ok(self.monitor.cont()?)
     }
 
@@ -388,11 +394,13 @@ impl Guest {
         Ok(tracker.collect(pages)?)
     }
 
-    /// Loads a device state into a QEMU that was started with [`Start::Incoming`], whose RAM holds the replica.
+    /// Loads a device state into a QEMU that was started with [`Start::Incoming`], whose RAM holds the replica. When it runs,
+    /// the guest's clocks have moved on since the capture.
     ///
     /// # Errors
     /// A [`GuestError`]; the guest is unusable then.
-    pub fn load(&mut self, device_state: &[u8]) -> Result<(), GuestError> {
+    pub fn load(&mut self, device_state: &[u8], captured: CapturedAt) -> Result<(), GuestError> {
+        self.clock.load(captured);
         let incoming = self.incoming.take().ok_or(GuestError::Load {
             output: "this QEMU was not started to receive a state".to_owned(),
         })?;

@@ -1,7 +1,9 @@
 //! What the roles ask of a guest, whoever runs it: a QEMU, or a simulator.
 
 use std::io;
+use std::time::SystemTime;
 
+use crate::guest::clock::{CapturedAt, GuestTime};
 use crate::guest::monitor::AfterSave;
 use crate::guest::pages::PageSet;
 use crate::guest::process::{Guest, GuestError};
@@ -83,8 +85,12 @@ pub trait Vm {
     fn track(&mut self) -> Result<(), GuestError>;
     /// Adds the pages written since the last call to `pages`.
     fn collect_dirty(&mut self, pages: &mut PageSet) -> Result<(), GuestError>;
-    /// Loads a device state; RAM holds the replica.
-    fn load(&mut self, device_state: &[u8]) -> Result<(), GuestError>;
+    /// Loads a device state that was captured then; RAM holds the replica.
+    fn load(&mut self, device_state: &[u8], captured: CapturedAt) -> Result<(), GuestError>;
+    /// How the guest's clocks are doing; `None` if nobody keeps them.
+    fn time(&self) -> Option<GuestTime>;
+    /// When the guest, which is stopped, was stopped, by the clock that other hosts have too; `None` if nobody knows.
+    fn stopped_at(&self) -> Option<SystemTime>;
     /// Announces the guest's address to the network.
     fn announce(&mut self) -> Result<(), GuestError>;
     /// Reads news of the guest.
@@ -158,8 +164,16 @@ impl Vm for Guest {
         Self::collect_dirty(self, pages)
     }
 
-    fn load(&mut self, device_state: &[u8]) -> Result<(), GuestError> {
-        Self::load(self, device_state)
+    fn load(&mut self, device_state: &[u8], captured: CapturedAt) -> Result<(), GuestError> {
+        Self::load(self, device_state, captured)
+    }
+
+    fn time(&self) -> Option<GuestTime> {
+        self.clock.time()
+    }
+
+    fn stopped_at(&self) -> Option<SystemTime> {
+        self.clock.stopped_at()
     }
 
     fn announce(&mut self) -> Result<(), GuestError> {

@@ -6,6 +6,7 @@
 //! ```
 
 mod admission;
+mod host_clocks;
 mod ports;
 mod primary;
 mod replica;
@@ -13,7 +14,7 @@ mod secondary;
 mod strays;
 
 use std::sync::mpsc::Receiver;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use uuid::Uuid;
 
@@ -109,6 +110,11 @@ impl<P: Ports> Engine<P> {
     /// What time it is.
     pub fn now(&self) -> Instant {
         self.clock.now()
+    }
+
+    /// What time of day it is here.
+    pub fn wall(&self) -> SystemTime {
+        self.clock.wall()
     }
 
     /// Publishes `face`; subscribers hear of a change of role, state or generation.

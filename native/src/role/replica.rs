@@ -1,9 +1,13 @@
 //! What a secondary holds beside guest RAM. It is worth something within this life of the engine only.
 
+use std::time::Duration;
+
 use uuid::Uuid;
 
+use super::host_clocks::{Arrival, HostClocks};
 use crate::control::State;
 use crate::guest::Ram;
+use crate::guest::clock::CapturedAt;
 use crate::hold::PacketLog;
 use crate::limits::{MIRRORED_INPUTS_MAX_BYTES, PAGE_BYTES};
 use crate::wire::{
@@ -48,6 +52,10 @@ pub struct Replica {
     pub epoch: u64,
     /// The engine's life that it comes from.
     pub primary_engine_id: Uuid,
+    /// When the guest was stopped for it; none before the first.
+    pub captured: Option<CapturedAt>,
+    /// What is known of the two hosts' clocks.
+    pub clocks: HostClocks,
     /// State of CPUs and devices at the end of that epoch.
     pub device_state: Vec<u8>,
     /// Its hash, made when it was applied: nobody waits for it then. `None` as long as there is none.
@@ -137,7 +145,12 @@ impl Replica {
     }
 
     /// Applies a whole transaction: from here the replica is at its epoch.
-    pub fn apply(&mut self, ram: &mut impl Ram, transaction: CompleteTransaction<'_>) {
+    pub fn apply(
+        &mut self,
+        ram: &mut impl Ram,
+        transaction: CompleteTransaction<'_>,
+        arrival: Arrival,
+    ) {
         for run in transaction.runs() {
             write(ram, run.first_page, run.pages, run.content);
         }
@@ -155,7 +168,12 @@ impl Replica {
             DeviceState::Delta(delta) => delta.apply(&mut self.device_state),
         }
         self.device_state_hash = Some(device_state_hash(&self.device_state));
-        if transaction.released_epoch() >= self.epoch {
+        let opening = transaction.opening();
+        self.captured = Some(CapturedAt {
+            at: self.clocks.note(opening.captured_ns, arrival),
+            lag: Duration::from_nanos(opening.lag_ns),
+        });
+        if opening.released_epoch >= self.epoch {
             self.unreleased.clear();
         }
         for packet in transaction.packets() {

@@ -424,7 +424,7 @@ mod tests {
             .to_string();
         assert_eq!(
             message,
-            "the peer speaks version 7 of the protocol, this engine version 4: install the same Kemari on both hosts"
+            "the peer speaks version 7 of the protocol, this engine version 5: install the same Kemari on both hosts"
         );
     }
 }

@@ -70,6 +70,7 @@
 //! | 2 | `Deltas` |
 //! | 3 | `Hello` says what the machine is by value and by set; `DeviceDelta`; packed payloads; no `Cancel` (11): what has begun is all captured, so it ends with its connection only |
 //! | 4 | TLS before the first frame; `Call`, `Challenge` and a session in every header; `Heartbeat`; `TrialState`, `Trial`, `TrialResult` |
+//! | 5 | `Begin` says when the guest was stopped, and how far its clocks were behind |
 
 mod cursor;
 pub mod deltas;
@@ -79,6 +80,7 @@ mod fingerprint;
 pub mod frame;
 pub mod hello;
 pub mod limits;
+pub mod opening;
 pub mod outgoing;
 pub mod outputs;
 pub mod packing;
@@ -101,6 +103,7 @@ pub use frame::{Frame, FrameError, FrameKind, Header};
 pub use hello::{
     Hello, HelloError, HelloRole, Refuse, RefuseCode, ReplicaHeld, TrialResult, Welcome,
 };
+pub use opening::Opening;
 pub use outgoing::{Outgoing, Progress};
 pub use outputs::{OutputsError, Packets};
 pub use packing::{Codec, PackingError};

@@ -41,7 +41,7 @@ fn config(cases: u32) -> ProptestConfig {
 struct Captured {
     generation: u64,
     epoch: u64,
-    released_epoch: u64,
+    opening: Opening,
     runs: Vec<(u64, Vec<u8>)>,
     device_state: Vec<u8>,
     /// Whether the secondary has [`committed_state`], so that only the changes are sent.
@@ -60,10 +60,18 @@ fn committed_state() -> Vec<u8> {
 struct Applied {
     generation: u64,
     epoch: u64,
-    released_epoch: u64,
+    opening: Opening,
     pages: BTreeMap<u64, Vec<u8>>,
     device_state: Vec<u8>,
     packets: Vec<Vec<u8>>,
+}
+
+fn opening_of([released_epoch, captured_ns, lag_ns]: [u64; 3]) -> Opening {
+    Opening {
+        released_epoch,
+        captured_ns,
+        lag_ns,
+    }
 }
 
 fn page(seed: u8) -> Vec<u8> {
@@ -97,23 +105,21 @@ fn captured() -> impl Strategy<Value = Captured> {
     (
         1..1000u64,
         1..1000u64,
-        0..1000u64,
+        any::<[u64; 3]>(),
         vec(run, 0..6),
         (device_state(), any::<bool>(), codec()),
         packets,
     )
         .prop_map(
-            |(generation, epoch, released_epoch, runs, (device_state, based, codec), packets)| {
-                Captured {
-                    generation,
-                    epoch,
-                    released_epoch,
-                    runs,
-                    device_state,
-                    based,
-                    codec,
-                    packets,
-                }
+            |(generation, epoch, opening, runs, (device_state, based, codec), packets)| Captured {
+                generation,
+                epoch,
+                opening: opening_of(opening),
+                runs,
+                device_state,
+                based,
+                codec,
+                packets,
             },
         )
 }
@@ -142,7 +148,7 @@ impl Captured {
         let Self {
             generation,
             epoch,
-            released_epoch,
+            opening,
             device_state,
             packets,
             ..
@@ -150,7 +156,7 @@ impl Captured {
         Applied {
             generation,
             epoch,
-            released_epoch,
+            opening,
             pages,
             device_state,
             packets,
@@ -165,7 +171,7 @@ impl Captured {
         let mut outgoing = Outgoing::new();
         let mut encoder = direction.encoder(&mut outgoing);
         encoder.pack_by(self.codec);
-        encoder.begin(self.generation, self.epoch, self.released_epoch);
+        encoder.begin(self.generation, self.epoch, &self.opening);
         encoder.pages(&body, &runs, |_| None);
         let committed = committed_state();
         let base = self.based.then(|| DeviceBase {
@@ -302,7 +308,7 @@ fn apply(transaction: CompleteTransaction<'_>) -> Applied {
     Applied {
         generation: transaction.generation(),
         epoch: transaction.epoch(),
-        released_epoch: transaction.released_epoch(),
+        opening: *transaction.opening(),
         pages: pages_of(transaction),
         device_state: device_state_after(transaction, committed_state()),
         packets: transaction.packets().map(<[u8]>::to_vec).collect(),
@@ -505,7 +511,7 @@ fn random_frame_orders_complete_only_by_the_grammar() {
     let model = Captured {
         generation: 1,
         epoch: 1,
-        released_epoch: 0,
+        opening: Opening::default(),
         runs: vec![(0, vec![1])],
         device_state: vec![1],
         based: false,
@@ -587,7 +593,7 @@ fn epochs_of_whole_pages_and_of_changes_add_up() {
             let mut outgoing = Outgoing::new();
             let mut encoder = direction.encoder(&mut outgoing);
             encoder.pack_by(*codec);
-            encoder.begin(1, epoch, 0);
+            encoder.begin(1, epoch, &Opening::default());
             encoder.pages(&body, &runs, |number| has_base[&number].then(|| {
                 let bytes = secondary.page(number);
                 Base { bytes, hash: page_hash(bytes) }
@@ -628,7 +634,7 @@ fn a_transaction_that_does_not_fit_the_replica_never_was() {
     let model = Captured {
         generation: 1,
         epoch: 1,
-        released_epoch: 0,
+        opening: Opening::default(),
         runs: vec![(0, vec![1])],
         device_state: vec![1],
         based: false,
@@ -668,7 +674,7 @@ fn large_captures_are_split_and_come_back_whole() {
     let packets: Vec<Vec<u8>> = (0..20).map(|seed| vec![seed; MAX_PACKET]).collect();
     let (mut direction, mut outgoing) = (Direction::new(), Outgoing::new());
     let mut encoder = direction.encoder(&mut outgoing);
-    encoder.begin(1, 1, 0);
+    encoder.begin(1, 1, &Opening::default());
     encoder.pages(&body, &runs, |_| None);
     encoder.device_state(&body, state, None);
     encoder.outputs(packets.iter().map(Vec::as_slice));
@@ -734,7 +740,7 @@ fn a_transaction_beyond_the_bound_is_refused_and_its_memory_given_back() {
     let model = Captured {
         generation: 1,
         epoch: 1,
-        released_epoch: 0,
+        opening: Opening::default(),
         runs: vec![(0, vec![1; 40]), (0, vec![2; 40])],
         device_state: vec![1],
         based: false,
@@ -765,7 +771,7 @@ fn an_ack_names_the_complete_transaction() {
     let model = Captured {
         generation: 3,
         epoch: 9,
-        released_epoch: 8,
+        opening: opening_of([8, 1, 2]),
         runs: Vec::new(),
         device_state: vec![1],
         based: false,

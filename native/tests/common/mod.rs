@@ -13,6 +13,7 @@
 #![allow(dead_code)]
 
 pub mod client;
+pub mod clock;
 pub mod engine;
 pub mod key;
 pub mod proxy;

@@ -221,6 +221,10 @@ pub struct Status {
     pub pause_us: Option<Quantiles>,
     /// What the pauses were spent on, microseconds.
     pub pause_parts_us: Option<PauseParts>,
+    /// Share of the last seconds in which the guest stood still; unknown for a guest that does not run here.
+    pub paused_percent: Option<u8>,
+    /// By how much the guest's clocks are behind the host's, milliseconds; likewise.
+    pub guest_lag_ms: Option<u64>,
     /// Pages of a checkpoint.
     pub dirty_pages: Option<Quantiles>,
     /// Bytes of a checkpoint on the wire.

@@ -14,7 +14,7 @@ use crate::guest::{AfterSave, Vm};
 use crate::limits::ACK_YIELD;
 use crate::link::LinkError;
 use crate::release::{Acked, Awaited, Solo};
-use crate::wire::{FrameKind, Header};
+use crate::wire::{FrameKind, Header, Opening};
 
 /// The one transaction on its way.
 #[derive(Debug)]
@@ -136,6 +136,7 @@ impl<P: Ports> Primary<P> {
         stopwatch.lap(Part::Save, saved_at);
         self.drain_outputs(engine)?;
         self.hold.seal(awaited.epoch);
+        let opening = self.opening(paused_at);
         stopwatch.lap(Part::Drain, engine.now());
         std::mem::swap(&mut self.captured, &mut self.owed);
         self.owed.clear();
@@ -163,13 +164,13 @@ impl<P: Ports> Primary<P> {
             stopwatch.lap(Part::Copy, engine.now());
             // Nothing is encoded or sent before the guest runs again.
             self.release(engine, runs_on, paused_at, stopwatch)?;
-            self.encode_begin(awaited);
+            self.encode_begin(awaited, &opening);
             self.encode_pages();
             self.encode_end(engine)?;
             self.flush_link(engine);
         } else {
             // More than the staging area holds: the guest waits while it is sent, which also slows its writing down.
-            let sent = self.send_in_parts(engine, awaited);
+            let sent = self.send_in_parts(engine, awaited, &opening);
             stopwatch.lap(Part::Copy, engine.now());
             self.release(engine, runs_on, paused_at, stopwatch)?;
             let sent = match sent {
@@ -203,10 +204,15 @@ impl<P: Ports> Primary<P> {
         Ok(())
     }
 
-    fn send_in_parts(&mut self, engine: &Engine<P>, awaited: Awaited) -> Result<(), Sending> {
+    fn send_in_parts(
+        &mut self,
+        engine: &Engine<P>,
+        awaited: Awaited,
+        opening: &Opening,
+    ) -> Result<(), Sending> {
         // Its pages are not in the staging area any more when all of it has been sent.
         self.shadow.forget();
-        self.encode_begin(awaited);
+        self.encode_begin(awaited, opening);
         let mut from = 0;
         let most = self.staging.pages();
         while let Some(next) = self
@@ -239,11 +245,10 @@ impl<P: Ports> Primary<P> {
         }
     }
 
-    fn encode_begin(&mut self, awaited: Awaited) {
+    fn encode_begin(&mut self, awaited: Awaited, opening: &Opening) {
         if let Some(link) = &mut self.link {
-            // Outputs are released the moment their ack is read, so all acked epochs have been let go.
             link.encoder()
-                .begin(awaited.generation, awaited.epoch, self.epoch);
+                .begin(awaited.generation, awaited.epoch, opening);
         }
     }
 

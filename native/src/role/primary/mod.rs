@@ -16,6 +16,7 @@ mod connection;
 mod demotion;
 mod orders;
 mod packets;
+mod time;
 mod trial;
 mod waiting;
 
@@ -27,7 +28,7 @@ use self::baseline::Baseline;
 use self::commit::InFlight;
 use self::demotion::Demotion;
 use super::{Engine, Face, Fatal, Next, PeerCaller, PeerLink, Ports, Ready};
-use crate::checkpoint::{Policy, Shadow, Staging, Stopwatch};
+use crate::checkpoint::{PausedShare, Policy, Shadow, Staging, Stopwatch};
 use crate::control::messages::GuestState;
 use crate::control::{Event, Role, State};
 use crate::guest::Vm;
@@ -135,6 +136,7 @@ pub struct Primary<P: Ports> {
     forwarding_until: Option<Instant>,
     packet: Box<[u8]>,
     last_shown: Instant,
+    paused_share: PausedShare,
     last_outdated_event: Instant,
     dial_complaint: Option<String>,
 }
@@ -176,6 +178,7 @@ impl<P: Ports> Primary<P> {
             forwarding_until: None,
             packet: vec![0; PACKET_MAX_BYTES].into_boxed_slice(),
             last_shown: now,
+            paused_share: PausedShare::default(),
             last_outdated_event: now,
             dial_complaint: None,
             guest,
@@ -244,6 +247,7 @@ impl<P: Ports> Primary<P> {
         if is_due && self.forwarding_until.is_none() {
             self.last_shown = now;
             self.show(engine);
+            self.show_time(engine);
             engine.show_statistics();
             self.repeat_peer_outdated(engine);
         }

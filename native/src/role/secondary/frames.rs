@@ -1,5 +1,6 @@
 //! What the primary says, frame by frame.
 
+use super::super::host_clocks::Arrival;
 use super::super::replica::ReplicaState;
 use super::super::{Engine, Ports};
 use super::Secondary;
@@ -33,6 +34,10 @@ impl<P: Ports> Secondary<P> {
             kind if kind.is_transaction() => {
                 if self.assembly.feed(&header, frame.payload)? == Step::Complete {
                     let transaction = self.assembly.transaction().expect("the step was Complete");
+                    let arrival = Arrival {
+                        at: engine.now(),
+                        wall: engine.wall(),
+                    };
                     let ram = self.guest.ram();
                     let holds = |committed| self.replica.holds(ram, committed);
                     let acknowledgement = match transaction.acknowledgement(holds) {
@@ -48,7 +53,8 @@ impl<P: Ports> Secondary<P> {
                     link.encoder().ack(acknowledgement);
                     let sent = link.flush(&[]);
                     let first = !self.replica.is_complete();
-                    self.replica.apply(self.guest.ram_mut(), transaction);
+                    self.replica
+                        .apply(self.guest.ram_mut(), transaction, arrival);
                     self.assembly.reset();
                     if first {
                         self.show(engine);

@@ -69,6 +69,7 @@ impl<P: Ports> Secondary<P> {
         engine.board.update(|status| {
             status.qemu_pid = Some(secondary.guest.pid());
             (status.held_packets, status.held_bytes) = (0, 0);
+            (status.paused_percent, status.guest_lag_ms) = (None, None);
         });
         engine.show_peer(false, None, None);
         secondary.show(engine);

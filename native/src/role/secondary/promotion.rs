@@ -61,7 +61,9 @@ impl<P: Ports> Secondary<P> {
     ) -> Result<Next<P>, Fatal> {
         let started = engine.now();
         self.link = None;
-        if let Err(error) = self.guest.load(&self.replica.device_state) {
+        let captured = self.replica.captured.expect("a complete replica has one");
+        let gap = started.saturating_duration_since(captured.at);
+        if let Err(error) = self.guest.load(&self.replica.device_state, captured) {
             reply.error(ErrorCode::EngineFailed, report::chain(&error));
             return Err(error.into());
         }
@@ -91,6 +93,8 @@ impl<P: Ports> Secondary<P> {
             replayed = self.replica.unreleased.len(),
             inputs = latest.len() + earlier.len(),
             strays,
+            ?gap,
+            host_clocks_agree = self.replica.clocks.agree(),
             "promoted"
         );
         let primary = Primary::begin(

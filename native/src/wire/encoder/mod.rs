@@ -12,6 +12,7 @@ use super::frame::FrameKind;
 use super::limits::{
     HEADER_BYTES, MAX_DEVICE_STATE_PER_FRAME, MAX_HELLO, MAX_PACKET, OUTPUTS_PER_FRAME,
 };
+use super::opening::Opening;
 use super::outgoing::Outgoing;
 use super::packing::{Codec, Packer, Unpacker};
 use super::page_frame::PageFrame;
@@ -125,8 +126,8 @@ impl Encoder<'_> {
         );
     }
 
-    /// Starts a transaction. `released_epoch`: the last epoch whose outputs have left the primary.
-    pub fn begin(&mut self, generation: u64, epoch: u64, released_epoch: u64) {
+    /// Starts a transaction.
+    pub fn begin(&mut self, generation: u64, epoch: u64, opening: &Opening) {
         assert!(
             self.direction.open.is_none(),
             "a transaction within a transaction"
@@ -135,7 +136,7 @@ impl Encoder<'_> {
         self.direction.open = Some(place);
         self.direction.tally.restart();
         self.direction.deltas.restart();
-        self.counted(FrameKind::Begin, place, &released_epoch.to_le_bytes());
+        self.counted(FrameKind::Begin, place, &opening.encode());
     }
 
     /// Pages of the transaction; split into as many frames as it takes. Zero pages are sent as a flag, the bytes of the

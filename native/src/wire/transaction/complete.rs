@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::super::deltas::Deltas;
 use super::super::device_delta::DeviceDelta;
+use super::super::opening::Opening;
 use super::super::outputs::Packets;
 use super::super::pages::{PageRun, PageRuns};
 use super::super::tally::Totals;
@@ -61,9 +62,9 @@ impl<'a> CompleteTransaction<'a> {
         self.assembly.next_epoch
     }
 
-    /// The last epoch whose outputs had left the primary when it was made.
-    pub fn released_epoch(&self) -> u64 {
-        self.assembly.released_epoch
+    /// How the primary and its guest were when it was made.
+    pub fn opening(&self) -> &'a Opening {
+        &self.assembly.opening
     }
 
     /// What it consists of.

@@ -18,6 +18,7 @@ use super::deltas::Deltas;
 use super::device_delta::DeviceDelta;
 use super::frame::{FrameKind, Header};
 use super::limits::{MAX_DEVICE_STATE, STAGING_RETAINED_BYTES};
+use super::opening::Opening;
 use super::outputs::{Packets, announced};
 use super::pages::PageRuns;
 use super::tally::{Tally, Totals};
@@ -55,7 +56,7 @@ pub struct Assembly {
     phase: Phase,
     generation: u64,
     next_epoch: u64,
-    released_epoch: u64,
+    opening: Opening,
     tally: Tally,
     staged: Vec<u8>,
     page_payloads: Vec<u32>,
@@ -76,7 +77,7 @@ impl Assembly {
             phase: Phase::Unready,
             generation: 0,
             next_epoch: 0,
-            released_epoch: 0,
+            opening: Opening::default(),
             tally: Tally::new(),
             staged: Vec::new(),
             page_payloads: Vec::new(),
@@ -247,11 +248,10 @@ impl Assembly {
     }
 
     fn take_begin(&mut self, payload: &[u8]) -> Result<(), Violation> {
-        let released = payload.try_into().map_err(|_| Violation::PayloadLength {
+        self.opening = Opening::decode(payload).ok_or(Violation::PayloadLength {
             kind: FrameKind::Begin,
             found: payload.len(),
         })?;
-        self.released_epoch = u64::from_le_bytes(released);
         self.tally.restart();
         self.phase = Phase::Pages;
         Ok(())

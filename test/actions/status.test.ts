@@ -1,0 +1,24 @@
+import { readFile } from 'node:fs/promises';
+import { expect, test } from 'vitest';
+import { describe } from '../../src/actions/status.js';
+
+interface Reply {
+  readonly ok?: { readonly status?: Readonly<Record<string, unknown>> };
+}
+
+const replies = JSON.parse(
+  await readFile(new URL('../contract/control/replies.json', import.meta.url), 'utf8'),
+) as readonly Reply[];
+const [primary, secondary] = replies.flatMap(({ ok }) => (ok?.status ? [ok.status] : []));
+
+test('status says how the guest is paused and how its clocks are doing', () => {
+  const lines = describe({ resource: 'vm1', node: 'n1', engine: primary }).split('\n');
+  expect(lines).toContain('  paused       48% of the last seconds');
+  expect(lines).toContain("  guest time   0 ms behind the host's");
+});
+
+test('a node without the guest does not speak of its time', () => {
+  const text = describe({ resource: 'vm1', node: 'n2', engine: secondary });
+  expect(text).toContain('secondary, receiving');
+  expect(text).not.toMatch(/paused|guest time/);
+});
