@@ -7,8 +7,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::clock::HostClock;
-use crate::guest::accel::Choice;
-use crate::guest::{Guest, GuestError, Scratch, Start};
+use crate::guest::{Guest, GuestError, Platform, Scratch, Start};
 use crate::limits::HEARTBEAT;
 use crate::link::{Channel, Dialer, Listener};
 use crate::role::{Fatal, Ports};
@@ -20,8 +19,8 @@ use crate::wake::Wake;
 /// This host.
 #[derive(Debug)]
 pub struct Host {
-    /// How QEMU runs the guest.
-    pub accel: Choice,
+    /// What the guest runs on.
+    pub platform: Platform,
     /// Rung for orders, callers and results of dialing.
     pub wake: Wake,
 }
@@ -36,7 +35,7 @@ impl Ports for Host {
     type Trial = Scratch;
 
     fn start_guest(&self, spec: &Spec, how: Start) -> Result<Guest, GuestError> {
-        Guest::start(spec, self.accel.accel, how)
+        Guest::start(spec, &self.platform, how)
     }
 
     fn begin_trial(&self, spec: &Spec, guest: &Guest) -> Result<Scratch, GuestError> {

@@ -117,8 +117,10 @@ pub const PAUSED_SHARE_WINDOW: Duration = Duration::from_secs(5);
 pub const PAUSED_SHARE_SAMPLES: usize = 64;
 /// How often the data thread wakes when nothing happens, so that a stuck one is told from an idle one.
 pub const HEARTBEAT: Duration = Duration::from_millis(500);
-/// Regions that one scan of the page map can report.
-pub const SCAN_REGIONS: usize = 16_384;
+/// Regions that one scan of the page map can report; the kernel takes memory for as many at each call.
+pub const SCAN_REGIONS: usize = 128;
+/// Memory mappings that QEMU needs for itself, out of those that the kernel lets it have; a guest has about a thousand.
+pub const QEMU_MAPPINGS: usize = 8192;
 
 const _: () = assert!(PEER_SILENCE.as_millis() >= 8 * SIGN_OF_LIFE_EVERY.as_millis());
 const _: () = assert!(PEER_SILENCE.as_secs() < 5);

@@ -9,8 +9,9 @@ use crate::checkpoint::Statistics;
 use crate::clock::HostClock;
 use crate::control::messages::{Accel as ShownAccel, GuestState, Peer, Tracker, Transport};
 use crate::control::{self, Event, Role, State, Status, StatusBoard};
-use crate::guest::accel::{self, Accel, Choice};
-use crate::guest::{Guest, GuestError, Start};
+use crate::guest::accel::{self, Accel};
+use crate::guest::dirty::choice::{self, Kind};
+use crate::guest::{Guest, GuestError, Platform, Start};
 use crate::host::Host;
 use crate::limits::Sizes;
 use crate::link::{Dialer, Key, KeyError, ListenError, Listener};
@@ -19,7 +20,6 @@ use crate::report;
 use crate::role::{Engine, Fatal, Next, Secondary};
 use crate::spec::{Spec, SpecError, TransportChoice};
 use crate::sys::interface::Tap;
-use crate::sys::userfault::Userfault;
 use crate::wake::Wake;
 
 /// Why the engine ended without having been told to.
@@ -29,11 +29,8 @@ pub enum EngineError {
     #[error(transparent)]
     Spec(#[from] SpecError),
     /// The kernel cannot track written pages.
-    #[error(
-        "this kernel cannot track the guest's written pages (userfaultfd with WP_ASYNC, Linux 6.7 or later): \
-         boot a newer kernel"
-    )]
-    Kernel(#[source] io::Error),
+    #[error("{0}")]
+    Kernel(String),
     /// KVM was demanded.
     #[error("{0}")]
     Accel(String),
@@ -106,9 +103,12 @@ impl EngineError {
 /// An [`EngineError`].
 pub fn engine(spec_path: &Path) -> Result<(), EngineError> {
     let spec = Spec::read(spec_path)?;
-    Userfault::open_own()
-        .and_then(Userfault::negotiate)
-        .map_err(EngineError::Kernel)?;
+    let tracker = choice::choose(spec.machine.tracker).map_err(EngineError::Kernel)?;
+    if let Some(reason) = &tracker.reason {
+        tracing::warn!(
+            "all of guest RAM is compared at every checkpoint, which is slow, and takes as much memory again: {reason}"
+        );
+    }
     let accel = accel::choose(spec.machine.accel).map_err(EngineError::Accel)?;
     if let Some(reason) = &accel.reason {
         tracing::warn!("the guest runs in software (TCG): {reason}");
@@ -120,9 +120,10 @@ pub fn engine(spec_path: &Path) -> Result<(), EngineError> {
     let interface = &spec.machine.interfaces[0];
     let tap =
         Tap::open(&interface.tap, interface.bridge.as_deref()).map_err(EngineError::Network)?;
-    let guest = Guest::start(&spec, accel.accel, Start::Incoming).map_err(EngineError::Start)?;
+    let platform = Platform { accel, tracker };
+    let guest = Guest::start(&spec, &platform, Start::Incoming).map_err(EngineError::Start)?;
 
-    let board = StatusBoard::new(first_status(&spec, id, &accel, guest.pid()));
+    let board = StatusBoard::new(first_status(&spec, id, &platform, guest.pid()));
     let path = spec.control_socket.clone();
     let (server, orders, events) = control::server::start(&path, board.clone(), wake.clone())
         .map_err(|source| EngineError::Control {
@@ -134,7 +135,7 @@ pub fn engine(spec_path: &Path) -> Result<(), EngineError> {
     let mut engine = Engine {
         spec,
         id,
-        ports: Host { accel, wake },
+        ports: Host { platform, wake },
         clock: HostClock,
         sizes: Sizes::FULL,
         board,
@@ -187,7 +188,7 @@ fn live(engine: &mut Engine<Host>, guest: Guest) -> Result<(), Fatal> {
     }
 }
 
-fn first_status(spec: &Spec, id: Uuid, accel: &Choice, qemu_pid: u32) -> Status {
+fn first_status(spec: &Spec, id: Uuid, platform: &Platform, qemu_pid: u32) -> Status {
     Status {
         engine_id: id,
         engine_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -206,12 +207,16 @@ fn first_status(spec: &Spec, id: Uuid, accel: &Choice, qemu_pid: u32) -> Status 
             TransportChoice::Tls { .. } => Transport::Tls,
             TransportChoice::Plain => Transport::Plain,
         },
-        accel: match accel.accel {
+        accel: match platform.accel.accel {
             Accel::Kvm => ShownAccel::Kvm,
             Accel::Tcg => ShownAccel::Tcg,
         },
-        accel_reason: accel.reason.clone(),
-        tracker: Tracker::PagemapScan,
+        accel_reason: platform.accel.reason.clone(),
+        tracker: match platform.tracker.kind {
+            Kind::PageTables => Tracker::PagemapScan,
+            Kind::Compare => Tracker::Compare,
+        },
+        tracker_reason: platform.tracker.reason.clone(),
         tuning: spec.tuning,
         qemu_pid: Some(qemu_pid),
         sync_progress: None,

@@ -139,6 +139,8 @@ pub struct Machine {
     pub cpu: String,
     /// Accelerator wanted.
     pub accel: AccelWish,
+    /// How to find the pages that the guest writes.
+    pub tracker: TrackerWish,
     /// RAM (MiB).
     pub memory_mib: u32,
     /// Virtual CPUs.
@@ -168,6 +170,18 @@ pub enum AccelWish {
     Kvm,
     /// Software.
     Tcg,
+}
+
+/// How to find the pages that the guest writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TrackerWish {
+    /// By `PAGEMAP_SCAN` where the kernel has it, else by comparison.
+    Auto,
+    /// By `PAGEMAP_SCAN` or not at all.
+    PagemapScan,
+    /// By comparison of all of RAM: works on any kernel, and is slow.
+    Compare,
 }
 
 /// A network interface of the guest.

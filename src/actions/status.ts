@@ -75,6 +75,10 @@ export function describe(one: Fields): string {
       'accelerator',
       [engine['accel'], engine['accel_reason']].filter(Boolean).map(show).join(': '),
     ]);
+    rows.push([
+      'tracker',
+      [engine['tracker'], engine['tracker_reason']].filter(Boolean).map(show).join(': '),
+    ]);
     if (engine['last_error'] !== null) rows.push(['last error', show(engine['last_error'])]);
   } else {
     rows.push(['state', one['phase'] === 'none' ? 'not running' : show(one['phase'])]);

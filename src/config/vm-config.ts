@@ -75,6 +75,10 @@ export const vmConfig = v.strictObject({
   ),
   cpu: v.optional(qemuWord('qemu64,svm=off,vmx=off'), 'qemu64,svm=off,vmx=off'),
   accel: v.optional(v.picklist(['auto', 'kvm', 'tcg'], 'must be auto, kvm or tcg'), 'auto'),
+  tracker: v.optional(
+    v.picklist(['auto', 'pagemap-scan', 'compare'], 'must be auto, pagemap-scan or compare'),
+    'auto',
+  ),
   firmware: v.optional(absolutePath, '/usr/share/seabios/bios-256k.bin'),
   kernel: absolutePath,
   initrd: absolutePath,

@@ -41,7 +41,8 @@ export const engineStatus = v.object({
   transport: v.picklist(['tls', 'plain']),
   accel: v.string(),
   accel_reason: v.nullable(v.string()),
-  tracker: v.nullable(v.string()),
+  tracker: v.string(),
+  tracker_reason: v.nullable(v.string()),
   tuning,
   qemu_pid: v.nullable(count),
   sync_progress: v.nullable(

@@ -36,7 +36,8 @@ function status(view: Partial<EngineStatus>): EngineStatus {
     transport: 'tls',
     accel: 'tcg',
     accel_reason: null,
-    tracker: null,
+    tracker: 'pagemap-scan',
+    tracker_reason: null,
     qemu_pid: null,
     tuning: {
       sync_mode: 'adaptive',

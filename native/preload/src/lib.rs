@@ -1,6 +1,6 @@
 //! Loaded into QEMU with `LD_PRELOAD`, for what only a thread inside QEMU can do:
 //!
-//! - it opens the userfaultfd of QEMU's address space and passes it to the engine over an inherited socket;
+//! - it opens two userfaultfds of QEMU's address space and passes them to the engine over an inherited socket;
 //! - it keeps the guest's time: see `kemari_guest_clock` for what QEMU is told, [`trap`] and [`clock`] for how.
 //!
 //! The environment is cleaned, so that no child of QEMU's is concerned.

@@ -4,9 +4,8 @@
 use std::io;
 use std::ops::Range;
 
-use crate::guest::GuestError;
 use crate::guest::pages::PageSet;
-use crate::guest::{Ram, Vm};
+use crate::guest::{GuestError, Vm};
 use crate::limits::{PAGE_BYTES, Sizes};
 use crate::sys::memory::PrefaultedBuffer;
 use crate::wire::CapturedRun;
@@ -40,14 +39,14 @@ impl Staging {
         self.pages
     }
 
-    /// Copies pages of `pages` from number `from` on, at most `most` of them, to the start of the area; returns the page
-    /// after the last one copied, or `None` if there was none to copy.
+    /// Has `capture` copy pages of `pages` from number `from` on, at most `most` of them, to the start of the area; returns
+    /// the page after the last one copied, or `None` if there was none to copy. `capture` is given an offset in RAM.
     ///
     /// # Panics
     /// If `most` is beyond [`Staging::pages`].
     pub fn copy(
         &mut self,
-        ram: &impl Ram,
+        mut capture: impl FnMut(usize, &mut [u8]),
         pages: &PageSet,
         from: usize,
         most: usize,
@@ -61,7 +60,7 @@ impl Staging {
             };
             let offset = copied * PAGE_BYTES;
             let bytes = run.len() * PAGE_BYTES;
-            ram.copy_out(
+            capture(
                 run.start * PAGE_BYTES,
                 &mut self.buffer[offset..offset + bytes],
             );
@@ -121,7 +120,9 @@ mod tests {
         pages.insert(60..64);
         let mut staging = Staging::new(Sizes::FULL).expect("staging");
         let (mut from, mut seen) = (0, Vec::new());
-        while let Some(next) = staging.copy(&ram, &pages, from, 5) {
+        while let Some(next) =
+            staging.copy(|offset, into| ram.copy_out(offset, into), &pages, from, 5)
+        {
             for run in staging.runs() {
                 for index in 0..run.pages as usize {
                     let at = run.body_offset + index * PAGE_BYTES;

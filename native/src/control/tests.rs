@@ -52,6 +52,7 @@ fn status() -> Status {
         accel: Accel::Tcg,
         accel_reason: None,
         tracker: Tracker::PagemapScan,
+        tracker_reason: None,
         tuning: tuning(),
         qemu_pid: None,
         sync_progress: None,

@@ -1,4 +1,4 @@
-//! The start of a QEMU: its sockets, its command line, and the hand-over of its userfaultfd.
+//! The start of a QEMU: its sockets, its command line, and the hand-over of its userfaultfds.
 
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -10,8 +10,10 @@ use std::time::{Duration, Instant};
 use crate::guest::accel::Accel;
 use crate::guest::clock::GuestClock;
 use crate::guest::command::{self, Descriptors, Purpose};
+use crate::guest::dirty::choice::Kind;
 use crate::guest::incoming::Incoming;
 use crate::guest::monitor::Monitor;
+use crate::guest::platform::Platform;
 use crate::guest::process::{GuestError, Start, call, last_line};
 use crate::guest::state_gate::{StateGate, WORKING_FOLDER};
 use crate::limits::{NET_SOCKET_BYTES, QEMU_START_TIMEOUT};
@@ -30,14 +32,15 @@ pub(super) struct Launched {
     pub(super) monitor: Monitor,
     pub(super) net: OwnedFd,
     pub(super) incoming: Option<Incoming>,
-    pub(super) userfault: OwnedFd,
+    /// `None` if they are not needed.
+    pub(super) userfaults: Option<[OwnedFd; 2]>,
     pub(super) output: PathBuf,
 }
 
 /// Starts QEMU on `ram` and waits until it answers.
 pub(super) fn launch(
     spec: &Spec,
-    accel: Accel,
+    platform: &Platform,
     how: Start,
     ram: &MemoryFile,
     state: &StateGate,
@@ -67,7 +70,7 @@ pub(super) fn launch(
         Start::Cold => Purpose::Boot,
         Start::Incoming => Purpose::Await,
     };
-    let mut qemu = qemu_command(spec, accel, purpose, fds, &output)?;
+    let mut qemu = qemu_command(spec, platform.accel.accel, purpose, fds, &output)?;
     qemu.env("LD_PRELOAD", &spec.preload);
     qemu.env(
         "KEMARI_PRELOAD_SOCKET",
@@ -91,13 +94,14 @@ pub(super) fn launch(
     // Ours must not keep them open: the end of QEMU shows as the end of its sockets.
     drop((qemu_net, qemu_run, qemu_save, qemu_preload));
     let incoming = (how == Start::Incoming).then(|| Incoming::new(incoming, fds.incoming));
-    match take_over(&preload, [run, save], child.id(), state, spec) {
-        Ok((userfault, monitor)) => Ok(Launched {
+    let kind = platform.tracker.kind;
+    match take_over(&preload, [run, save], child.id(), state, spec, kind) {
+        Ok((userfaults, monitor)) => Ok(Launched {
             child: child.keep(),
             monitor,
             net,
             incoming,
-            userfault,
+            userfaults,
             output,
         }),
         Err(error) => {
@@ -134,15 +138,24 @@ fn take_over(
     pid: u32,
     state: &StateGate,
     spec: &Spec,
-) -> Result<(OwnedFd, Monitor), GuestError> {
+    kind: Kind,
+) -> Result<(Option<[OwnedFd; 2]>, Monitor), GuestError> {
     let deadline = Instant::now() + QEMU_START_TIMEOUT;
     preload
         .set_read_timeout(Some(QEMU_START_TIMEOUT))
         .map_err(call("setting a time-out"))?;
-    let userfault = descriptor::receive(preload).map_err(|detail| GuestError::Preload {
-        library: spec.preload.clone(),
-        detail: detail.to_string(),
-    })?;
+    let userfaults = match (kind, descriptor::receive(preload)) {
+        (Kind::PageTables, Ok(pair)) => Some(pair),
+        (Kind::Compare, Ok(_)) => None,
+        // The library is there, the kernel does not have what is not needed.
+        (Kind::Compare, Err(detail)) if detail.raw_os_error().is_some() => None,
+        (_, Err(detail)) => {
+            return Err(GuestError::Preload {
+                library: spec.preload.clone(),
+                detail: detail.to_string(),
+            });
+        }
+    };
     let negotiate = |socket, keep| -> Result<Qmp, QmpError> {
         let left = deadline.saturating_duration_since(Instant::now());
         Qmp::negotiate(socket, keep, left.max(Duration::from_millis(1)))
@@ -155,7 +168,7 @@ fn take_over(
         )
         .ok();
     let monitor = Monitor::new(run, save, &state.path_in_qemu(), reader)?;
-    Ok((userfault, monitor))
+    Ok((userfaults, monitor))
 }
 
 /// A QEMU that died of its arguments explains more than our side of it.

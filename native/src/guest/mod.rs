@@ -11,6 +11,7 @@ mod incoming;
 mod launch;
 pub mod monitor;
 pub mod pages;
+mod platform;
 pub mod process;
 pub mod ram_blocks;
 pub mod scratch;
@@ -18,6 +19,7 @@ pub mod state_gate;
 pub mod vm;
 
 pub use monitor::AfterSave;
+pub use platform::Platform;
 pub use process::{Guest, GuestError, Start};
 pub use scratch::{Scratch, Trial};
 pub use vm::{Ram, Vm};

@@ -14,13 +14,15 @@ use serde_json::{Value, json};
 
 use crate::guest::accel::Accel;
 use crate::guest::clock::{CapturedAt, GuestClock};
-use crate::guest::dirty::{Tracker, TrackerError};
+use crate::guest::dirty::choice::Kind;
+use crate::guest::dirty::{Compare, PageTables, Tracker, TrackerError};
 use crate::guest::fingerprint;
 use crate::guest::identity::{self, Identity};
 use crate::guest::incoming::Incoming;
 use crate::guest::launch;
 use crate::guest::monitor::{AfterSave, Monitor};
 use crate::guest::pages::PageSet;
+use crate::guest::platform::Platform;
 use crate::guest::ram_blocks::{self, RamBlockError};
 use crate::guest::scratch::Scratch;
 use crate::guest::state_gate::StateGate;
@@ -45,6 +47,18 @@ pub enum GuestError {
         #[source]
         source: io::Error,
     },
+    /// The host lacks the memory for a second copy.
+    #[error(
+        "cannot reserve another {mib} MiB of memory to compare the guest's RAM with: free memory on this host, make the \
+         guest smaller, or boot Linux 6.7 or later, where nothing has to be compared"
+    )]
+    Copy {
+        /// RAM of the guest.
+        mib: u32,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// QEMU did not come up.
     #[error("QEMU did not start: {output}")]
     Start {
@@ -56,7 +70,7 @@ pub enum GuestError {
     },
     /// The preload library did not deliver.
     #[error(
-        "QEMU did not hand over its userfaultfd ({detail}): is the preload library {library} in place?"
+        "QEMU did not hand over its userfaultfds ({detail}): is the preload library {library} in place?"
     )]
     Preload {
         /// The library's path.
@@ -143,7 +157,8 @@ pub struct Guest {
     gate: StateGate,
     /// Its time.
     pub clock: GuestClock,
-    userfault: Option<OwnedFd>,
+    /// Of QEMU, until they are used.
+    userfaults: Option<[OwnedFd; 2]>,
     tracker: Option<Tracker>,
     incoming: Option<Incoming>,
     accel: Accel,
@@ -156,11 +171,12 @@ pub(super) fn call(step: &'static str) -> impl FnOnce(io::Error) -> GuestError {
 }
 
 impl Guest {
-    /// Starts QEMU with the vCPUs stopped and takes over its userfaultfd.
+    /// Starts QEMU with the vCPUs stopped and takes over its userfaultfds.
     ///
     /// # Errors
     /// A [`GuestError`]; QEMU is gone then.
-    pub fn start(spec: &Spec, accel: Accel, how: Start) -> Result<Self, GuestError> {
+    pub fn start(spec: &Spec, platform: &Platform, how: Start) -> Result<Self, GuestError> {
+        let (accel, kind) = (platform.accel.accel, platform.tracker.kind);
         let machine = &spec.machine;
         let bytes = machine.memory_mib as usize * 1024 * 1024;
         let ram_file = MemoryFile::create("kemari-ram", bytes).map_err(call("memfd_create"))?;
@@ -170,10 +186,20 @@ impl Guest {
             source,
         })?;
         let ram = SharedMapping::new(&ram_file).map_err(call("mapping guest RAM"))?;
+        let tracker = match kind {
+            Kind::PageTables => None,
+            // Its memory, too, must not be found missing when the guest runs.
+            Kind::Compare => Some(Tracker::Compare(Compare::new(&ram_file).map_err(
+                |source| GuestError::Copy {
+                    mib: machine.memory_mib,
+                    source,
+                },
+            )?)),
+        };
         let gate = StateGate::create().map_err(call("pipe2"))?;
         let clock = GuestClock::create(spec.time_catch_up_max()).map_err(call("memfd_create"))?;
         let started = Instant::now();
-        let launched = launch::launch(spec, accel, how, &ram_file, &gate, &clock)?;
+        let launched = launch::launch(spec, platform, how, &ram_file, &gate, &clock)?;
         let pid = launched.child.id();
         let pidfd = rustix::process::pidfd_open(
             rustix::process::Pid::from_child(&launched.child),
@@ -192,8 +218,8 @@ impl Guest {
             ram,
             gate,
             clock,
-            userfault: Some(launched.userfault),
-            tracker: None,
+            userfaults: launched.userfaults,
+            tracker,
             incoming: launched.incoming,
             accel,
             identity: Identity::default(),
@@ -366,20 +392,23 @@ impl Guest {
     /// # Errors
     /// A [`TrackerError`] as [`GuestError`].
     pub fn track(&mut self) -> Result<(), GuestError> {
-        if let Some(userfault) = self.userfault.take() {
-            let inode = self.ram_file.inode().map_err(call("fstat"))?;
-            self.tracker = Some(Tracker::attach(
-                self.child.id(),
-                userfault,
-                inode,
-                self.ram_file.bytes(),
-                self.accel,
-            )?);
+        if let Some(userfaults) = self.userfaults.take() {
+            let tracker =
+                PageTables::attach(self.child.id(), userfaults, &self.ram_file, self.accel)?;
+            self.tracker = Some(Tracker::PageTables(tracker));
         }
         if let Some(tracker) = &mut self.tracker {
             tracker.rearm_all()?;
         }
         Ok(())
+    }
+
+    /// Copies `into.len()` bytes of RAM from `offset`, whole pages, as what the secondary is to have of them.
+    pub fn capture(&mut self, offset: usize, into: &mut [u8]) {
+        self.ram.copy_out(offset, into);
+        if let Some(tracker) = &mut self.tracker {
+            tracker.captured(offset, into);
+        }
     }
 
     /// Adds the pages written since the last call to `pages`.

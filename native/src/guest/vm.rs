@@ -83,6 +83,11 @@ pub trait Vm {
     fn resume(&mut self) -> Result<(), GuestError>;
     /// Begins to track written pages, or begins anew.
     fn track(&mut self) -> Result<(), GuestError>;
+    /// Copies RAM from `offset` on, as what the secondary is to have of it. Pages that were collected are captured after
+    /// that, and by this alone.
+    fn capture(&mut self, offset: usize, into: &mut [u8]) {
+        self.ram().copy_out(offset, into);
+    }
     /// Adds the pages written since the last call to `pages`.
     fn collect_dirty(&mut self, pages: &mut PageSet) -> Result<(), GuestError>;
     /// Loads a device state that was captured then; RAM holds the replica.
@@ -158,6 +163,10 @@ impl Vm for Guest {
 
     fn track(&mut self) -> Result<(), GuestError> {
         Self::track(self)
+    }
+
+    fn capture(&mut self, offset: usize, into: &mut [u8]) {
+        Self::capture(self, offset, into);
     }
 
     fn collect_dirty(&mut self, pages: &mut PageSet) -> Result<(), GuestError> {

@@ -28,12 +28,12 @@ pub fn datagram_pair(bytes: usize) -> io::Result<(OwnedFd, OwnedFd)> {
     Ok((one, other))
 }
 
-/// Receives the one descriptor that the preload library sends.
+/// Receives the two descriptors that the preload library sends.
 ///
 /// # Errors
 /// The library's error number, or that the peer closed the socket or was silent for the socket's time-out.
-pub fn receive(socket: &UnixStream) -> io::Result<OwnedFd> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+pub fn receive(socket: &UnixStream) -> io::Result<[OwnedFd; 2]> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let mut byte = [0u8; 1];
     let mut content = [io::IoSliceMut::new(&mut byte)];
@@ -51,9 +51,9 @@ pub fn receive(socket: &UnixStream) -> io::Result<OwnedFd> {
     }
     for message in ancillary.drain() {
         if let RecvAncillaryMessage::ScmRights(mut descriptors) = message
-            && let Some(descriptor) = descriptors.next()
+            && let (Some(one), Some(other)) = (descriptors.next(), descriptors.next())
         {
-            return Ok(descriptor);
+            return Ok([one, other]);
         }
     }
     Err(io::Error::from_raw_os_error(i32::from(byte[0])))

@@ -87,6 +87,8 @@ pub struct SharedMapping {
 
 // SAFETY: the mapping belongs to the process, not to a thread; all access goes through raw copies.
 unsafe impl Send for SharedMapping {}
+// SAFETY: what is done through a shared reference reads bytes that another process may write at any time anyway.
+unsafe impl Sync for SharedMapping {}
 
 impl SharedMapping {
     /// Maps the whole file, readable and writable.
@@ -115,6 +117,11 @@ impl SharedMapping {
     /// Size in bytes.
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Where it is in this process.
+    pub fn address(&self) -> u64 {
+        self.start.as_ptr() as u64
     }
 
     /// Copies `into.len()` bytes from `offset`.
@@ -160,6 +167,69 @@ impl SharedMapping {
         unsafe {
             std::ptr::write_bytes(self.start.as_ptr().add(offset), 0, bytes);
         }
+    }
+
+    /// Whether the bytes from `offset` on differ from `from`; by the C library's comparison, which uses vectors.
+    ///
+    /// # Panics
+    /// If the range lies outside the mapping.
+    pub fn differs(&self, offset: usize, from: &[u8]) -> bool {
+        self.check(offset, from.len());
+        // SAFETY: both ranges are in bounds; memcmp reads each byte, and a concurrent write can only change its verdict.
+        unsafe {
+            libc::memcmp(
+                self.start.as_ptr().add(offset).cast(),
+                from.as_ptr().cast(),
+                from.len(),
+            ) != 0
+        }
+    }
+
+    /// As [`SharedMapping::differs`], between the same places of two mappings.
+    ///
+    /// # Panics
+    /// If the range lies outside one of them.
+    pub fn differs_from(&self, other: &Self, offset: usize, bytes: usize) -> bool {
+        self.check(offset, bytes);
+        other.check(offset, bytes);
+        // SAFETY: as in `differs`.
+        unsafe {
+            libc::memcmp(
+                self.start.as_ptr().add(offset).cast(),
+                other.start.as_ptr().add(offset).cast(),
+                bytes,
+            ) != 0
+        }
+    }
+
+    /// Writes one value at `offset`, as a guest does: by any thread at any time.
+    ///
+    /// # Panics
+    /// If the range lies outside the mapping.
+    #[cfg(test)]
+    pub fn store(&self, offset: usize, value: u64) {
+        self.check(offset, 8);
+        // SAFETY: in bounds (checked), aligned (the caller's offset is), and written by nobody but with atomic stores.
+        unsafe { std::sync::atomic::AtomicU64::from_ptr(self.start.as_ptr().add(offset).cast()) }
+            .store(value, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    /// Has the kernel forget the page table entries of a range, as it may at any time; the content stays.
+    ///
+    /// # Panics
+    /// If the range lies outside the mapping.
+    #[cfg(test)]
+    pub fn forget_entries(&self, offset: usize, bytes: usize) {
+        self.check(offset, bytes);
+        // SAFETY: a shared mapping keeps its content in the file.
+        unsafe {
+            rustix::mm::madvise(
+                self.start.as_ptr().add(offset).cast(),
+                bytes,
+                rustix::mm::Advice::LinuxDontNeed,
+            )
+        }
+        .expect("madvise");
     }
 
     fn check(&self, offset: usize, bytes: usize) {

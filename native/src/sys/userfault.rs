@@ -1,21 +1,28 @@
-//! userfaultfd(2) in asynchronous write-protect mode: the kernel notes a write to a protected page and lets it pass.
+//! userfaultfd(2) write protection of another process's memory: what happens at a write to a protected page.
 //!
 //! Source: Linux `include/uapi/linux/userfaultfd.h`, Documentation/admin-guide/mm/userfaultfd.rst; `WP_ASYNC` since 6.7.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::ioctl::{Opcode, Updater, ioctl, opcode};
+use rustix::ioctl::{Opcode, Setter, Updater, ioctl, opcode};
 
 const UFFD_API: u64 = 0xAA;
 const FEATURE_WP_HUGETLBFS_SHMEM: u64 = 1 << 12;
 const FEATURE_WP_UNPOPULATED: u64 = 1 << 13;
 const FEATURE_WP_ASYNC: u64 = 1 << 15;
-/// What the tracker needs of the kernel.
-pub const NEEDED_FEATURES: u64 =
-    FEATURE_WP_HUGETLBFS_SHMEM | FEATURE_WP_UNPOPULATED | FEATURE_WP_ASYNC;
 const REGISTER_MODE_WP: u64 = 1 << 1;
 const WRITEPROTECT_MODE_WP: u64 = 1;
+const EVENT_PAGEFAULT: u8 = 0x12;
+
+/// What a write to a protected page does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// It lifts the page's protection and goes on; [`super::pagemap`] sees that it has happened.
+    Noted,
+    /// It waits until whoever reads the descriptor lifts the protection, or wakes it.
+    Reported,
+}
 
 #[repr(C)]
 struct Api {
@@ -39,14 +46,26 @@ struct WriteProtect {
     mode: u64,
 }
 
+#[repr(C)]
+struct Span {
+    start: u64,
+    len: u64,
+}
+
 const UFFDIO_API: Opcode = opcode::read_write::<Api>(0xAA, 0x3F);
 const UFFDIO_REGISTER: Opcode = opcode::read_write::<Register>(0xAA, 0x00);
+const UFFDIO_UNREGISTER: Opcode = opcode::read::<Span>(0xAA, 0x01);
+const UFFDIO_WAKE: Opcode = opcode::read::<Span>(0xAA, 0x02);
 const UFFDIO_WRITEPROTECT: Opcode = opcode::read_write::<WriteProtect>(0xAA, 0x06);
 const _: () = assert!(UFFDIO_API == 0xC018_AA3F);
 const _: () = assert!(UFFDIO_REGISTER == 0xC020_AA00);
+const _: () = assert!(UFFDIO_UNREGISTER == 0x8010_AA01);
+const _: () = assert!(UFFDIO_WAKE == 0x8010_AA02);
 const _: () = assert!(UFFDIO_WRITEPROTECT == 0xC018_AA06);
 
-/// A userfaultfd of some process's address space (not necessarily ours), with the features of the tracker enabled.
+/// A userfaultfd of some process's address space (not necessarily ours).
+///
+/// All ranges are addresses in that process, in whole pages.
 #[derive(Debug)]
 pub struct Userfault {
     descriptor: OwnedFd,
@@ -67,14 +86,20 @@ impl Userfault {
         Ok(descriptor)
     }
 
-    /// Enables the needed features on a fresh descriptor.
+    /// Enables the features of `mode` on a fresh descriptor.
     ///
     /// # Errors
     /// `EINVAL` if the kernel lacks one of them (Linux before 6.7).
-    pub fn negotiate(descriptor: OwnedFd) -> io::Result<Self> {
+    pub fn negotiate(descriptor: OwnedFd, mode: Mode) -> io::Result<Self> {
+        let features = FEATURE_WP_HUGETLBFS_SHMEM
+            | FEATURE_WP_UNPOPULATED
+            | match mode {
+                Mode::Noted => FEATURE_WP_ASYNC,
+                Mode::Reported => 0,
+            };
         let mut api = Api {
             version: UFFD_API,
-            features: NEEDED_FEATURES,
+            features,
             ioctls: 0,
         };
         // SAFETY: the argument has the layout that the opcode's size asserts.
@@ -82,10 +107,10 @@ impl Userfault {
         Ok(Self { descriptor })
     }
 
-    /// Registers `len` bytes from `start` (addresses in the descriptor's process) for write protection.
+    /// Registers `len` bytes from `start` for write protection; nothing is protected yet.
     ///
     /// # Errors
-    /// Whatever `UFFDIO_REGISTER` reports.
+    /// `EBUSY` if another descriptor has a part of it, or whatever else `UFFDIO_REGISTER` reports.
     pub fn register(&self, start: u64, len: u64) -> io::Result<()> {
         let mut register = Register {
             start,
@@ -103,23 +128,95 @@ impl Userfault {
         Ok(())
     }
 
-    /// Protects a registered range: from now on a write to it marks its page as written.
+    /// Lifts all protection in a range and forgets it. Whoever waits there because of [`Mode::Reported`] goes on waiting
+    /// until [`Userfault::wake`].
     ///
     /// # Errors
-    /// Whatever `UFFDIO_WRITEPROTECT` reports; `EAGAIN` while the address space is changing.
-    pub fn write_protect(&self, start: u64, len: u64) -> io::Result<()> {
-        let mut protect = WriteProtect {
-            start,
-            len,
-            mode: WRITEPROTECT_MODE_WP,
+    /// `ENOMEM` if the process has too many mappings; the range may have lost its protection then. Or whatever else
+    /// `UFFDIO_UNREGISTER` reports.
+    pub fn unregister(&self, start: u64, len: u64) -> io::Result<()> {
+        self.set::<UFFDIO_UNREGISTER>(start, len)
+    }
+
+    /// Protects a registered range.
+    ///
+    /// # Errors
+    /// Whatever `UFFDIO_WRITEPROTECT` reports.
+    pub fn protect(&self, start: u64, len: u64) -> io::Result<()> {
+        self.write_protect(start, len, WRITEPROTECT_MODE_WP)
+    }
+
+    /// Lifts the protection of a registered range and wakes whoever waits for that.
+    ///
+    /// # Errors
+    /// Whatever `UFFDIO_WRITEPROTECT` reports.
+    pub fn allow(&self, start: u64, len: u64) -> io::Result<()> {
+        self.write_protect(start, len, 0)
+    }
+
+    /// Has whoever waits in a range try again.
+    ///
+    /// # Errors
+    /// Whatever `UFFDIO_WAKE` reports.
+    pub fn wake(&self, start: u64, len: u64) -> io::Result<()> {
+        self.set::<UFFDIO_WAKE>(start, len)
+    }
+
+    /// The page to which somebody waits to write; `None` if there is nobody that has not been told of before.
+    ///
+    /// # Errors
+    /// Whatever read(2) reports, or that what it returned is not a write to a protected page.
+    pub fn next_fault(&self) -> io::Result<Option<u64>> {
+        // struct uffd_msg: the event's number, then for a page fault the flags at 8 and the address at 16.
+        let mut message = [0u8; 32];
+        let length = match rustix::io::read(&self.descriptor, &mut message) {
+            Err(rustix::io::Errno::AGAIN) => return Ok(None),
+            other => other?,
         };
-        // SAFETY: the argument has the layout that the opcode's size asserts.
+        if length != message.len() || message[0] != EVENT_PAGEFAULT {
+            return Err(io::Error::other(format!(
+                "unexpected userfaultfd message of {length} bytes, event {}",
+                message[0]
+            )));
+        }
+        let [_, _, address, _] = message.as_chunks::<8>().0 else {
+            return Ok(None);
+        };
+        Ok(Some(u64::from_ne_bytes(*address)))
+    }
+
+    fn write_protect(&self, start: u64, len: u64, mode: u64) -> io::Result<()> {
+        loop {
+            let mut protect = WriteProtect { start, len, mode };
+            // SAFETY: the argument has the layout that the opcode's size asserts.
+            let result = unsafe {
+                ioctl(
+                    self.descriptor.as_fd(),
+                    Updater::<UFFDIO_WRITEPROTECT, WriteProtect>::new(&mut protect),
+                )
+            };
+            match result {
+                // The address space is changing right now (mmap in QEMU): again.
+                Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
+                other => return Ok(other?),
+            }
+        }
+    }
+
+    fn set<const OPCODE: Opcode>(&self, start: u64, len: u64) -> io::Result<()> {
+        // SAFETY: the argument has the layout that both opcodes' size asserts; the kernel only reads it.
         unsafe {
             ioctl(
                 self.descriptor.as_fd(),
-                Updater::<UFFDIO_WRITEPROTECT, WriteProtect>::new(&mut protect),
+                Setter::<OPCODE, Span>::new(Span { start, len }),
             )
         }?;
         Ok(())
+    }
+}
+
+impl AsFd for Userfault {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
     }
 }

@@ -198,6 +198,8 @@ pub struct Status {
     pub accel_reason: Option<String>,
     /// How changed pages are found.
     pub tracker: Tracker,
+    /// Why not otherwise.
+    pub tracker_reason: Option<String>,
     /// How the guest is kept in step.
     pub tuning: Tuning,
     /// QEMU's process id, if it runs.

@@ -128,7 +128,7 @@ impl<P: Ports> Primary<P> {
             return Ok(());
         }
         if let Some(next) = self.staging.copy(
-            self.guest.ram(),
+            |offset, into| self.guest.capture(offset, into),
             &self.owed,
             baseline.cursor,
             engine.sizes.baseline_chunk_pages,

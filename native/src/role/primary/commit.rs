@@ -159,8 +159,12 @@ impl<P: Ports> Primary<P> {
         self.standing.for_ack = commit == Commit::Sync;
         engine.statistics.record_checkpoint(pages);
         if pages <= self.staging.pages() {
-            self.staging
-                .copy(self.guest.ram(), &self.captured, 0, pages);
+            self.staging.copy(
+                |offset, into| self.guest.capture(offset, into),
+                &self.captured,
+                0,
+                pages,
+            );
             stopwatch.lap(Part::Copy, engine.now());
             // Nothing is encoded or sent before the guest runs again.
             self.release(engine, runs_on, paused_at, stopwatch)?;
@@ -215,10 +219,12 @@ impl<P: Ports> Primary<P> {
         self.encode_begin(awaited, opening);
         let mut from = 0;
         let most = self.staging.pages();
-        while let Some(next) = self
-            .staging
-            .copy(self.guest.ram(), &self.captured, from, most)
-        {
+        while let Some(next) = self.staging.copy(
+            |offset, into| self.guest.capture(offset, into),
+            &self.captured,
+            from,
+            most,
+        ) {
             self.encode_pages();
             self.flush_link_now(engine)?;
             from = next;

@@ -95,7 +95,12 @@ impl<P: Ports> Primary<P> {
         let (most, mut from) = (self.staging.pages(), 0);
         let mut left = self.owed.count();
         let sent = loop {
-            let Some(next) = self.staging.copy(self.guest.ram(), &self.owed, from, most) else {
+            let Some(next) = self.staging.copy(
+                |offset, into| self.guest.capture(offset, into),
+                &self.owed,
+                from,
+                most,
+            ) else {
                 break Ok(());
             };
             left -= pages_in(self.staging.runs());

@@ -1,0 +1,140 @@
+//! The page-table tracker: QEMU's page tables are write-protected through userfaultfd, and what they say is collected.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Arc, Mutex};
+
+use super::TrackerError;
+use super::answerer::{Answerer, lock};
+use super::ground::{Ground, Parts};
+use crate::guest::accel::Accel;
+use crate::guest::pages::PageSet;
+use crate::limits::QEMU_MAPPINGS;
+use crate::sys::memory::{MemoryFile, SharedMapping};
+use crate::sys::pagemap::{Pagemap, Rearm};
+use crate::sys::userfault::{Mode, Userfault};
+
+/// Mappings that a process may have if the kernel does not say (`vm.max_map_count`).
+const MAPPINGS_USUALLY: usize = 65_530;
+
+/// The tracker and its thread.
+#[derive(Debug)]
+pub struct PageTables {
+    // Dropped first: the thread ends before its descriptors are closed, which lets whoever still waits go on.
+    _answerer: Answerer,
+    ground: Arc<Mutex<Ground>>,
+}
+
+impl PageTables {
+    /// Begins to track the memory file `ram` in process `pid`, by two fresh userfaultfds of that process; nothing counts as
+    /// written until the first [`PageTables::rearm_all`].
+    ///
+    /// # Errors
+    /// A [`TrackerError`].
+    pub fn attach(
+        pid: u32,
+        [reports, notes]: [OwnedFd; 2],
+        ram: &MemoryFile,
+        accel: Accel,
+    ) -> Result<Self, TrackerError> {
+        let cold = Userfault::negotiate(reports, Mode::Reported).map_err(TrackerError::Kernel)?;
+        let hot = Userfault::negotiate(notes, Mode::Noted).map_err(TrackerError::Kernel)?;
+        let maps = std::fs::read_to_string(format!("/proc/{pid}/maps"))
+            .map_err(TrackerError::call("reading QEMU's memory map"))?;
+        let inode = ram.inode().map_err(TrackerError::call("fstat"))?;
+        let (start, end) = find_mapping(&maps, inode).ok_or(TrackerError::Mapping { pid })?;
+        if end - start != ram.bytes() as u64 {
+            return Err(TrackerError::Mapping { pid });
+        }
+        let faults = cold
+            .as_fd()
+            .try_clone_to_owned()
+            .map_err(TrackerError::call("dup"))?;
+        let ground = Ground::new(Parts {
+            cold,
+            hot,
+            pagemap: Pagemap::open(pid).map_err(TrackerError::call("opening QEMU's page map"))?,
+            rearm: match accel {
+                Accel::Kvm => Rearm::ByCaller,
+                Accel::Tcg => Rearm::Atomically,
+            },
+            ram: SharedMapping::new(ram).map_err(TrackerError::call("mmap"))?,
+            start,
+            chunks_max: chunks_max(),
+        })?;
+        let ground = Arc::new(Mutex::new(ground));
+        Ok(Self {
+            _answerer: Answerer::start(Arc::clone(&ground), faults)
+                .map_err(TrackerError::call("starting a thread"))?,
+            ground,
+        })
+    }
+
+    /// Protects all of RAM: what was written before is forgotten.
+    ///
+    /// # Errors
+    /// A [`TrackerError`].
+    pub fn rearm_all(&mut self) -> Result<(), TrackerError> {
+        lock(&self.ground).rearm()
+    }
+
+    /// As [`super::Tracker::collect`].
+    pub(super) fn collect(&mut self, pages: &mut PageSet) -> Result<(), TrackerError> {
+        lock(&self.ground).collect(pages)
+    }
+
+    /// What the two threads share.
+    #[cfg(test)]
+    pub(super) fn ground(&self) -> std::sync::MutexGuard<'_, Ground> {
+        lock(&self.ground)
+    }
+
+    /// Pages that the next collection looks at, written or not.
+    pub fn hot_pages(&self) -> usize {
+        lock(&self.ground).hot_pages()
+    }
+}
+
+/// Chunks that guest RAM may be divided into: QEMU needs mappings for itself, too.
+fn chunks_max() -> usize {
+    std::fs::read_to_string("/proc/sys/vm/max_map_count")
+        .ok()
+        .and_then(|text| text.trim().parse().ok())
+        .unwrap_or(MAPPINGS_USUALLY)
+        .saturating_sub(QEMU_MAPPINGS)
+        .max(1)
+}
+
+/// Start and end of the only mapping of `inode` in the text of `/proc/PID/maps`.
+fn find_mapping(maps: &str, inode: u64) -> Option<(u64, u64)> {
+    let inode = inode.to_string();
+    let mut found = maps.lines().filter(|line| {
+        let mut fields = line.split_whitespace();
+        fields.nth(4) == Some(&inode)
+            && fields
+                .next()
+                .is_some_and(|path| path.starts_with("/memfd:"))
+    });
+    let line = found.next()?;
+    if found.next().is_some() {
+        return None;
+    }
+    let (start, end) = line.split_whitespace().next()?.split_once('-')?;
+    Some((
+        u64::from_str_radix(start, 16).ok()?,
+        u64::from_str_radix(end, 16).ok()?,
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_memory_map_with_the_file_mapped_twice_is_refused() {
+        let line = "7f00-8f00 rw-s 00000000 00:01 42 /memfd:kemari-ram (deleted)\n";
+        assert_eq!(find_mapping(line, 42), Some((0x7f00, 0x8f00)));
+        assert_eq!(find_mapping(&line.repeat(2), 42), None);
+        assert_eq!(find_mapping(line, 43), None);
+        assert_eq!(find_mapping("garbage", 42), None);
+    }
+}
