@@ -49,7 +49,7 @@ const _: () = assert!(size_of::<MsrsHeader>() == 8 && size_of::<MsrEntry>() == 1
 /// Since when the kvmclock that QEMU is about to set stands still.
 #[derive(Clone, Copy)]
 enum Still {
-    /// As long as the guest's time, which has not run here.
+    /// As long as the guest's time, for it has not run here.
     Unset,
     /// QEMU has read it.
     SinceNs(u64),
@@ -73,7 +73,12 @@ pub unsafe extern "C" fn ioctl(
         GET_CLOCK => {
             // SAFETY: the caller's promise.
             let result = unsafe { real(descriptor, request, argument) };
-            STILL.with(|still| *still = Still::SinceNs(clock::monotonic_ns()));
+            STILL.with(|still| {
+                // What QEMU reads before the guest runs here is not the guest's.
+                if !matches!(still, Still::Unset) {
+                    *still = Still::SinceNs(clock::monotonic_ns());
+                }
+            });
             result
         }
         SET_CLOCK => {
