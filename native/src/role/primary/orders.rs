@@ -29,8 +29,10 @@ impl<P: Ports> Primary<P> {
                     self.unpark(engine, mode, generation, reply)?;
                 }
                 OrderCommand::RestartStatistics => {
+                    // What is counted is brought up to date, too.
                     engine.statistics.restart();
                     engine.show_statistics();
+                    self.show(engine);
                     reply.ok(OkBody::Empty);
                 }
                 OrderCommand::Configure { tuning } => {
