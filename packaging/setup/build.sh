@@ -1,6 +1,6 @@
 #!/bin/bash
 # Brings node_modules, dist/ and the guest images up to date; what is up to date already costs a checksum.
-# usage: build.sh modules|build|guest|debian
+# usage: build.sh modules|build|guest|debian|measures
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../.."
 
@@ -29,8 +29,10 @@ build)
 	;;
 guest) bash test/guest/build.sh ;;
 debian) bash test/guest-debian/build.sh ;;
+# Cargo knows what has changed.
+measures) (cd native && cargo build --release --locked --example measure) ;;
 *)
-	echo "usage: build.sh modules|build|guest|debian" >&2
+	echo "usage: build.sh modules|build|guest|debian|measures" >&2
 	exit 2
 	;;
 esac

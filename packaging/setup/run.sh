@@ -1,7 +1,7 @@
 #!/bin/bash
-# What `npm run demo`, `npm test` and `npm run test:fast` do: check what the machine must have, install and build what
+# What `npm run demo`, `npm test`, `npm run test:fast` and `npm run bench` do: check what the machine must have, install and build what
 # is missing, then the thing itself.
-# usage: run.sh demo|test|test-fast [ARGUMENT...]
+# usage: run.sh demo|test|test-fast|bench [ARGUMENT...]
 set -euo pipefail
 here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 cd "$here/../.."
@@ -16,8 +16,10 @@ demo) needs_lab=yes memory_mib=1800 ;;
 # Two Debian guests of 1 GiB.
 test) needs_lab=yes memory_mib=3600 ;;
 test-fast) needs_lab=no memory_mib=0 ;;
+# The same, and a third one without protection.
+bench) needs_lab=yes memory_mib=4600 ;;
 *)
-	echo "usage: run.sh demo|test|test-fast [ARGUMENT...]" >&2
+	echo "usage: run.sh demo|test|test-fast|bench [ARGUMENT...]" >&2
 	exit 2
 	;;
 esac
@@ -34,11 +36,15 @@ if [ "$needs_lab" = yes ]; then
 		corosync pacemaker pacemaker-cli-utils pacemaker-resource-agents pcs resource-agents libxml2-utils
 	)
 fi
-[ "$what" != test ] || packages+=(debootstrap)
+case $what in
+test) packages+=(debootstrap) ;;
+bench) packages+=(debootstrap redis-tools wrk) ;;
+esac
 mkdir -p cache/logs
 case $what in
 demo) progress_steps=4 ;;
 test) progress_steps=5 ;;
+bench) progress_steps=6 ;;
 *) progress_steps=3 ;;
 esac
 if [ "$needs_lab" = yes ] || [ "$EUID" = 0 ]; then
@@ -49,10 +55,13 @@ fi
 step "npm packages" cache/logs/npm.log bash "$here/build.sh" modules
 step "engine and agent" cache/logs/build.log bash "$here/build.sh" build
 [ "$needs_lab" = no ] || step "guest image" cache/logs/guest.log bash "$here/build.sh" guest
-[ "$what" != test ] || step "Debian guest" cache/logs/debian.log bash "$here/build.sh" debian
+case $what in
+test | bench) step "Debian guest" cache/logs/debian.log bash "$here/build.sh" debian ;;
+esac
+[ "$what" != bench ] || step "native measures" cache/logs/measures.log bash "$here/build.sh" measures
 
 case $what in
-demo) exec node "$here/demo.mjs" "$@" ;;
+demo | bench) exec node "$here/bundled.mjs" "$what" "$@" ;;
 test) exec node "$here/tests.mjs" all ;;
 test-fast) exec node "$here/tests.mjs" fast ;;
 esac

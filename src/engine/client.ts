@@ -3,6 +3,7 @@ import { AgentError } from '../common/error.js';
 import { limits } from '../common/limits.js';
 import { LineChannel, type Message } from '../common/line-channel.js';
 import {
+  configureReply,
   demoteReply,
   emptyReply,
   engineEvent,
@@ -14,6 +15,7 @@ import {
   nothingChangedCodes,
   type EngineEvent,
   type EngineStatus,
+  type TuningChange,
 } from './messages.js';
 
 /** The engine said no: its code decides whether anything has changed. */
@@ -92,6 +94,11 @@ export class EngineClient {
 
   async enterSolo(generation: number): Promise<void> {
     await this.#ask({ command: 'enter-solo', generation }, emptyReply, limits.engine_command_ms);
+  }
+
+  /** Changes how the guest is kept in step, now and for as long as this engine lives. */
+  async configure(tuning: TuningChange): Promise<void> {
+    await this.#ask({ command: 'configure', tuning }, configureReply, limits.engine_command_ms);
   }
 
   /** The quantiles of the status are from now on those of what follows. */

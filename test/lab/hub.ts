@@ -1,11 +1,10 @@
-// The process whose end is the end of a lab: hub.sh, PID 1 of the lab's own PID namespace. It lives as long as this
+// The process whose end is the end of a lab: its script, PID 1 of the lab's own PID namespace. It lives as long as this
 // process holds the other end of its standard input; when this process dies, however, the pipe's end is seen there.
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { childOf } from './power/processes.js';
-import { PROJECT } from './project.js';
 
 const SHUTDOWN_TIMEOUT_MS = 20_000;
 
@@ -22,14 +21,14 @@ export class Hub {
     this.ended = ended;
   }
 
-  /** Starts a lab's hub on a run folder, with `program` as its power controller. */
-  static async start(run: string, program: string): Promise<Hub> {
+  /** Starts a lab's hub, which logs into the run folder; `script` (with its arguments) ends when its standard input does. */
+  static async start(run: string, script: readonly string[]): Promise<Hub> {
     const log = await open(join(run, 'hub.log'), 'a');
     const process = spawn(
       'unshare',
       [
         ...['--mount', '--propagation', 'private', '--net', '--pid', '--fork', '--kill-child=SIGKILL'],
-        ...['--mount-proc', join(PROJECT, 'test/lab/hub.sh'), run, program],
+        ...['--mount-proc', ...script],
       ],
       // A session of its own: Ctrl-C is for the owner, who ends the lab in good order.
       { stdio: ['pipe', log.fd, log.fd], detached: true },

@@ -35,7 +35,7 @@ export class Lab {
     this.nodes = nodeNames(settings);
     this.run = run;
     this.power = new Power(join(run, 'power.sock'));
-    this.client = Place.client(hub.pid);
+    this.client = Place.namespace(hub.pid, 'client');
     this.#hub = hub;
     this.#places = new Map(this.nodes.map((name) => [name, Place.node(run, hub.pid, name)]));
   }
@@ -47,7 +47,11 @@ export class Lab {
     await chmod(run, 0o755);
     const program = join(run, 'power.mjs');
     await Promise.all([bundlePower(program), writeFiles(settings, run)]);
-    const lab = new Lab(settings, run, await Hub.start(run, program));
+    const lab = new Lab(
+      settings,
+      run,
+      await Hub.start(run, [join(PROJECT, 'test/lab/hub.sh'), run, program]),
+    );
     try {
       await Promise.race([lab.#waitUntilOnline(), lab.#endedEarly()]);
       return lab;

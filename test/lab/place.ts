@@ -45,7 +45,8 @@ export class Place {
     });
   }
 
-  static client(hubPid: number): Place {
+  /** A named network namespace of the hub's. */
+  static namespace(hubPid: number, name: string): Place {
     const enter = [
       '--target',
       String(hubPid),
@@ -56,9 +57,9 @@ export class Place {
       'ip',
       'netns',
       'exec',
-      'client',
+      name,
     ];
-    return new Place('client', () => Promise.resolve(enter));
+    return new Place(name, () => Promise.resolve(enter));
   }
 
   /** Runs a command and waits for its end, at most `timeout_ms`. */

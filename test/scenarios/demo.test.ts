@@ -18,7 +18,7 @@ afterEach(() => rm(folder, { recursive: true, force: true }));
 
 /** Starts the demo with its run folder under `folder`; returns when its guest is protected. */
 async function startDemo() {
-  const child = execa(process.execPath, [join(PROJECT, 'packaging/setup/demo.mjs'), '--json'], {
+  const child = execa(process.execPath, [join(PROJECT, 'packaging/setup/bundled.mjs'), 'demo', '--json'], {
     env: { TMPDIR: folder },
     all: true,
     reject: false,

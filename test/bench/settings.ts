@@ -1,0 +1,34 @@
+// How long a run of the benchmark takes, and what it leaves out.
+
+export interface Settings {
+  /** Rounds that count, of each measure. */
+  readonly rounds: number;
+  /** Load before the measured time of each round. */
+  readonly warm_up_ms: number;
+  readonly measured_ms: number;
+  /** Scans per round. */
+  readonly scans: number;
+  /** Requests of each kind per round of redis-benchmark. */
+  readonly redis_requests: number;
+  /** Failovers and baselines, which take seconds each. */
+  readonly heavy_rounds: number;
+}
+
+export const FULL: Settings = {
+  rounds: 7,
+  warm_up_ms: 700,
+  measured_ms: 3000,
+  scans: 300,
+  redis_requests: 20_000,
+  heavy_rounds: 7,
+};
+
+/** Below three minutes on two idle cores. */
+export const QUICK: Settings = {
+  rounds: 2,
+  warm_up_ms: 250,
+  measured_ms: 1000,
+  scans: 100,
+  redis_requests: 4000,
+  heavy_rounds: 3,
+};
