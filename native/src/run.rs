@@ -217,6 +217,7 @@ fn first_status(spec: &Spec, id: Uuid, platform: &Platform, qemu_pid: u32) -> St
             Kind::Compare => Tracker::Compare,
         },
         tracker_reason: platform.tracker.reason.clone(),
+        encoding: None,
         tuning: spec.tuning,
         qemu_pid: Some(qemu_pid),
         sync_progress: None,

@@ -8,6 +8,7 @@ export const tuning = v.strictObject({
   interval_ms: integer(1, 10_000),
   latency_budget_ms: integer(0, 1000),
   paused_max_percent: integer(10, 100),
+  compression: v.picklist(['off', 'lz4', 'zstd', 'auto'], 'must be off, lz4, zstd or auto'),
 });
 
 /** What bounds an epoch and what waits for it; `native/src/spec.rs` says what each bound means. */

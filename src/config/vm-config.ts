@@ -43,13 +43,14 @@ const syncAddress = v.strictObject({
 });
 
 /** Sections in which everything may be left out. */
-const { sync_mode, commit, interval_ms, latency_budget_ms, paused_max_percent } = tuning.entries;
+const { sync_mode, commit, interval_ms, latency_budget_ms, paused_max_percent, compression } = tuning.entries;
 const tuningSection = v.strictObject({
   sync_mode: v.optional(sync_mode, 'adaptive'),
   commit: v.optional(commit, 'pipelined'),
   interval_ms: v.optional(interval_ms, 20),
   latency_budget_ms: v.optional(latency_budget_ms, 5),
   paused_max_percent: v.optional(paused_max_percent, 75),
+  compression: v.optional(compression, 'auto'),
 });
 const { max_epoch_age_ms, max_epoch_bytes, hold_bytes, ack_timeout_ms, time_catch_up_max_ms } =
   epochLimits.entries;

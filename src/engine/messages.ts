@@ -43,6 +43,7 @@ export const engineStatus = v.object({
   accel_reason: v.nullable(v.string()),
   tracker: v.string(),
   tracker_reason: v.nullable(v.string()),
+  encoding: v.nullable(v.string()),
   tuning,
   qemu_pid: v.nullable(count),
   sync_progress: v.nullable(

@@ -50,6 +50,7 @@ test('what is left out gets its default', async () => {
       interval_ms: 20,
       latency_budget_ms: 5,
       paused_max_percent: 75,
+      compression: 'auto',
     },
     limits: {
       max_epoch_age_ms: 100,
@@ -123,6 +124,11 @@ describe('a wrong key is one sentence that names file, key and remedy', () => {
       'a mode that does not exist',
       { tuning: { sync_mode: 'sometimes' } },
       'key "tuning.sync_mode" must be event, interval or adaptive',
+    ],
+    [
+      'a compression that does not exist',
+      { tuning: { compression: 'gzip' } },
+      'key "tuning.compression" must be off, lz4, zstd or auto',
     ],
     [
       'a budget beyond its bound',

@@ -38,6 +38,7 @@ function status(view: Partial<EngineStatus>): EngineStatus {
     accel_reason: null,
     tracker: 'pagemap-scan',
     tracker_reason: null,
+    encoding: null,
     qemu_pid: null,
     tuning: {
       sync_mode: 'adaptive',
@@ -45,6 +46,7 @@ function status(view: Partial<EngineStatus>): EngineStatus {
       interval_ms: 20,
       latency_budget_ms: 5,
       paused_max_percent: 75,
+      compression: 'auto',
     },
     sync_progress: null,
     held_packets: 0,

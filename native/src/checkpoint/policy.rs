@@ -210,7 +210,7 @@ fn believe(known: &mut f64, seen: f64, weight: f64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checkpoint::Commit;
+    use crate::checkpoint::{Commit, Compression};
     use proptest::prelude::*;
 
     const PAUSE: Duration = Duration::from_micros(800);
@@ -228,6 +228,7 @@ mod tests {
             interval_ms: 20,
             latency_budget_ms: 5,
             paused_max_percent: 100,
+            compression: Compression::Auto,
         }
     }
 

@@ -50,8 +50,16 @@ impl Shadow {
 
     /// Forgets everything: the secondary may have something else.
     pub fn forget(&mut self) {
-        self.entries.fill(Entry::default());
+        self.forget_pages();
         self.device_state_hash = None;
+    }
+
+    /// Forgets the pages.
+    pub fn forget_pages(&mut self) {
+        if self.now > 0 {
+            self.entries.fill(Entry::default());
+            self.now = 0;
+        }
     }
 
     /// What the secondary has as device state, if that is known.

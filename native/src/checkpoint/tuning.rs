@@ -26,6 +26,20 @@ pub enum Commit {
     Sync,
 }
 
+/// Whether what travels is packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Compression {
+    /// Never.
+    Off,
+    /// By LZ4, whatever gets shorter.
+    Lz4,
+    /// By Zstandard, whatever gets shorter.
+    Zstd,
+    /// By what is measured to be fastest over this link.
+    Auto,
+}
+
 /// The settings of a guest's synchronization.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -40,6 +54,8 @@ pub struct Tuning {
     pub latency_budget_ms: u32,
     /// Largest share of its time that checkpoints may keep the guest paused for; 100: no bound.
     pub paused_max_percent: u8,
+    /// Whether what travels is packed.
+    pub compression: Compression,
 }
 
 /// A change of some of the settings.
@@ -61,6 +77,9 @@ pub struct TuningChange {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[expect(missing_docs, reason = "said at the first field")]
     pub paused_max_percent: Option<u8>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[expect(missing_docs, reason = "said at the first field")]
+    pub compression: Option<Compression>,
 }
 
 /// A setting that is out of its bounds.
@@ -123,6 +142,7 @@ impl Tuning {
             interval_ms: change.interval_ms.unwrap_or(self.interval_ms),
             latency_budget_ms: change.latency_budget_ms.unwrap_or(self.latency_budget_ms),
             paused_max_percent: change.paused_max_percent.unwrap_or(self.paused_max_percent),
+            compression: change.compression.unwrap_or(self.compression),
         };
         changed.check().map(|()| changed)
     }
@@ -148,6 +168,7 @@ mod tests {
         interval_ms: 20,
         latency_budget_ms: 5,
         paused_max_percent: 60,
+        compression: Compression::Auto,
     };
 
     #[test]

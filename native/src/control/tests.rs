@@ -19,7 +19,7 @@ use super::inbox::{EventSender, Order, OrderCommand};
 use super::limits::{MAX_CLIENTS, MAX_LINE, MAX_PENDING_ORDERS, MAX_QUEUED};
 use super::messages::*;
 use super::{Server, StatusBoard, server};
-use crate::checkpoint::{Commit, SyncMode, Tuning, TuningChange};
+use crate::checkpoint::{Commit, Compression, SyncMode, Tuning, TuningChange};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -30,6 +30,7 @@ fn tuning() -> Tuning {
         interval_ms: 20,
         latency_budget_ms: 5,
         paused_max_percent: 75,
+        compression: Compression::Auto,
     }
 }
 
@@ -53,6 +54,7 @@ fn status() -> Status {
         accel_reason: None,
         tracker: Tracker::PagemapScan,
         tracker_reason: None,
+        encoding: None,
         tuning: tuning(),
         qemu_pid: None,
         sync_progress: None,

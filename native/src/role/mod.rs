@@ -125,6 +125,9 @@ impl<P: Ports> Engine<P> {
                 != (face.role, face.state, face.generation);
             (status.role, status.state, status.guest) = (face.role, face.state, face.guest);
             (status.generation, status.epoch) = (face.generation, face.epoch);
+            if face.role == Role::Secondary {
+                status.encoding = None;
+            }
             status.released_packets = self.outlet.released();
             status.checkpoints = self.statistics.checkpoints();
             status.checkpoint_pages = self.statistics.pages();

@@ -25,6 +25,8 @@ const COMMIT: u16 = 10;
 const ACK: u16 = 12;
 const HANDOVER: u16 = 13;
 const HANDOVER_ACK: u16 = 14;
+const DEVICE_STATE: u16 = 8;
+const DEVICE_DELTA: u16 = 20;
 const HEADER_BYTES: usize = 64;
 
 /// What can happen to one frame of a transaction.
@@ -76,8 +78,39 @@ struct State {
     last_ack: u64,
     withheld: usize,
     baselines: usize,
+    carried: Carried,
     offered: bool,
     connections: Vec<TcpStream>,
+}
+
+/// What the secondary was sent since it was last asked for.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Carried {
+    /// Bytes of all frames.
+    pub bytes: usize,
+    /// Frames whose payload is packed.
+    pub packed: usize,
+    /// Transactions with all of the device state.
+    pub whole_device_states: usize,
+    /// Transactions with the changes of the device state.
+    pub changed_device_states: usize,
+    /// Bytes of these changes.
+    pub changed_device_bytes: usize,
+}
+
+impl Carried {
+    fn add(&mut self, frame: &Frame) {
+        self.bytes += frame.bytes.len();
+        self.packed += usize::from(u32::from_le_bytes(field(&frame.bytes, 8)) != 0);
+        match frame.kind {
+            DEVICE_STATE => self.whole_device_states += 1,
+            DEVICE_DELTA => {
+                self.changed_device_states += 1;
+                self.changed_device_bytes += frame.bytes.len() - HEADER_BYTES;
+            }
+            _ => {}
+        }
+    }
 }
 
 struct Shared {
@@ -178,6 +211,11 @@ impl Proxy {
     /// Limits the rate of data.
     pub fn pace(&self, bytes_per_second: u32) {
         self.shared.lock().bytes_per_second = Some(bytes_per_second);
+    }
+
+    /// What was carried since this was last asked for.
+    pub fn take_carried(&self) -> Carried {
+        std::mem::take(&mut self.shared.lock().carried)
     }
 
     /// Baselines that have begun.
@@ -320,6 +358,7 @@ fn carry_data(primary: &Side, mut secondary: &Side, shared: &Shared) -> io::Resu
     let mut last_commit: Option<Vec<u8>> = None;
     loop {
         let frame = Frame::read(&mut primary)?;
+        shared.lock().carried.add(&frame);
         if frame.kind == SYNC_BEGIN {
             shared.lock().baselines += 1;
         }

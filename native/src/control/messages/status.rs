@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::checkpoint::Tuning;
+use crate::checkpoint::{EncodingName, Tuning};
 
 /// Whose guest runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -200,6 +200,8 @@ pub struct Status {
     pub tracker: Tracker,
     /// Why not otherwise.
     pub tracker_reason: Option<String>,
+    /// How epochs are sent, while the guest has a replica.
+    pub encoding: Option<EncodingName>,
     /// How the guest is kept in step.
     pub tuning: Tuning,
     /// QEMU's process id, if it runs.

@@ -2,8 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use super::encoding::Chunks;
 use super::trial::TrialStage;
 use super::{Engine, Fatal, Ports, Primary};
+use crate::checkpoint::Compression;
 use crate::control::messages::SyncProgress;
 use crate::guest::Vm;
 use crate::guest::pages::PageSet;
@@ -30,10 +32,11 @@ pub(super) struct Baseline {
     since: Instant,
     /// Whether the secondary could go on with the guest.
     pub(super) trial: TrialStage,
+    pub(super) chunks: Chunks,
 }
 
 impl Baseline {
-    pub(super) fn new(staging_pages: usize, now: Instant) -> Self {
+    pub(super) fn new(staging_pages: usize, compression: Compression, now: Instant) -> Self {
         Self {
             round: 1,
             cursor: 0,
@@ -43,6 +46,7 @@ impl Baseline {
             fruitless_rounds: 0,
             since: now,
             trial: TrialStage::Ahead,
+            chunks: Chunks::new(compression),
         }
     }
 
@@ -121,12 +125,13 @@ impl<P: Ports> Primary<P> {
     /// Sends the next chunk if there is room for it; at the end of the last round begins to hold outputs and makes the
     /// first checkpoint.
     pub(super) fn advance_baseline(&mut self, engine: &mut Engine<P>) -> Result<(), Fatal> {
-        let (Some(baseline), Some(link)) = (&mut self.baseline, &mut self.link) else {
+        let (Some(baseline), Some(link)) = (&mut self.baseline, &self.link) else {
             return Ok(());
         };
         if !link.outgoing.is_empty() || !baseline.is_sending() {
             return Ok(());
         }
+        baseline.chunks.drained(engine.now());
         if let Some(next) = self.staging.copy(
             |offset, into| self.guest.capture(offset, into),
             &self.owed,
@@ -139,13 +144,7 @@ impl<P: Ports> Primary<P> {
             }
             baseline.note_sent(self.staging.runs());
             baseline.cursor = next;
-            link.encoder().sync_pages(
-                self.generation,
-                self.epoch + 1,
-                self.staging.body(),
-                self.staging.runs(),
-            );
-            self.flush_link(engine);
+            self.send_chunk(engine);
             return Ok(());
         }
         self.guest.collect_dirty(&mut self.owed)?;
@@ -162,6 +161,7 @@ impl<P: Ports> Primary<P> {
                 elapsed = ?baseline.elapsed(engine.now()),
                 "the baseline is there"
             );
+            self.measured.relearn(baseline.chunks.ns_per_byte());
             self.baseline = None;
             return self.first_checkpoint(engine);
         }
@@ -180,11 +180,11 @@ mod tests {
     #[test]
     fn rounds_go_on_while_they_help_and_end_when_they_do_not() {
         let now = Instant::now();
-        let mut baseline = Baseline::new(STAGING, now);
+        let mut baseline = Baseline::new(STAGING, Compression::Off, now);
         assert!(!baseline.is_close_enough(60_000, false, now));
         assert!(!baseline.is_close_enough(20_000, false, now));
         assert!(baseline.is_close_enough(STAGING / REST_DIVISOR, false, now));
-        let mut stuck = Baseline::new(STAGING, now);
+        let mut stuck = Baseline::new(STAGING, Compression::Off, now);
         stuck.sent_pages = 1 << 40;
         let verdicts: Vec<bool> = (0..4)
             .map(|_| stuck.is_close_enough(50_000, false, now))
@@ -196,7 +196,7 @@ mod tests {
     fn a_guest_is_not_paused_for_long_to_get_its_replica_unless_it_has_to_move() {
         let began = Instant::now();
         let later = began + Duration::from_secs(10);
-        let mut slow = Baseline::new(STAGING, began);
+        let mut slow = Baseline::new(STAGING, Compression::Off, began);
         slow.sent_pages = 1;
         for _ in 0..10 {
             assert!(!slow.is_close_enough(50_000, false, later));

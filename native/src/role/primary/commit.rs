@@ -31,6 +31,8 @@ pub(super) struct InFlight {
     commit_ends_at: Option<u64>,
     /// When all of it had been encoded.
     encoded_at: Option<Instant>,
+    /// What then waited to be written, bytes.
+    waiting_bytes: u64,
     /// When all of it had been written: from then on an ack is waited for.
     written_at: Option<Instant>,
 }
@@ -44,6 +46,14 @@ impl InFlight {
     /// Until when its ack is expected so soon that sleeping would delay it.
     pub(super) fn ack_expected_until(&self) -> Option<Instant> {
         self.encoded_at.map(|at| at + ACK_YIELD)
+    }
+
+    /// Its bytes and when they began to be written, if that was all at once.
+    pub(super) fn whole_burst(&self) -> Option<(u64, Instant)> {
+        let is_whole = self.commit_ends_at == Some(self.begins_at + self.waiting_bytes);
+        self.encoded_at
+            .filter(|_| is_whole)
+            .map(|at| (self.waiting_bytes, at))
     }
 
     /// Whether the secondary may have the whole transaction.
@@ -153,6 +163,7 @@ impl<P: Ports> Primary<P> {
                 .map_or(0, |link| link.outgoing.bytes_encoded()),
             commit_ends_at: None,
             encoded_at: None,
+            waiting_bytes: 0,
             written_at: None,
         });
         self.policy.captured(pages, asked_at);
@@ -169,7 +180,7 @@ impl<P: Ports> Primary<P> {
             // Nothing is encoded or sent before the guest runs again.
             self.release(engine, runs_on, paused_at, stopwatch)?;
             self.encode_begin(awaited, &opening);
-            self.encode_pages();
+            self.encode_pages(engine);
             self.encode_end(engine)?;
             self.flush_link(engine);
         } else {
@@ -225,7 +236,7 @@ impl<P: Ports> Primary<P> {
             from,
             most,
         ) {
-            self.encode_pages();
+            self.encode_pages(engine);
             self.flush_link_now(engine)?;
             from = next;
         }
@@ -252,16 +263,10 @@ impl<P: Ports> Primary<P> {
     }
 
     fn encode_begin(&mut self, awaited: Awaited, opening: &Opening) {
+        self.take_sample();
         if let Some(link) = &mut self.link {
             link.encoder()
                 .begin(awaited.generation, awaited.epoch, opening);
-        }
-    }
-
-    fn encode_pages(&mut self) {
-        if let Some(link) = &mut self.link {
-            let (body, runs, shadow) = (self.staging.body(), self.staging.runs(), &self.shadow);
-            link.encoder().pages(body, runs, |page| shadow.base(page));
         }
     }
 
@@ -279,6 +284,7 @@ impl<P: Ports> Primary<P> {
                     .record_transaction(end - in_flight.begins_at);
                 in_flight.commit_ends_at = Some(end);
                 in_flight.encoded_at = Some(engine.now());
+                in_flight.waiting_bytes = link.outgoing.pending_bytes() as u64;
             }
         }
         Ok(())
@@ -300,6 +306,7 @@ impl<P: Ports> Primary<P> {
         let Some(permit) = Acked::from_frame(header, in_flight.awaited) else {
             return Err(out_of_turn);
         };
+        let acked_at = engine.now();
         engine.outlet.release_epoch(&permit, &mut self.hold);
         self.policy.released();
         self.epoch = permit.epoch();
@@ -307,8 +314,7 @@ impl<P: Ports> Primary<P> {
         if let Some(in_flight) = self.in_flight.take() {
             self.last_acked = in_flight.last;
             // Only now, when the outputs are out: nobody waits for this.
-            self.shadow.note(self.staging.body(), self.staging.runs());
-            self.shadow.note_device_state(self.staging.device_state());
+            self.learn(engine, &in_flight, acked_at);
         }
         if let Some(link) = &mut self.link
             && !link.confirmed

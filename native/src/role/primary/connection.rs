@@ -82,6 +82,7 @@ impl<P: Ports> Primary<P> {
         self.dial_after = None;
         // What the secondary has of the last connection's transactions is not certain.
         self.shadow.forget();
+        self.measured.relearn(None);
         self.link = Some(link);
         engine.show_peer(true, Some(&welcome.node), Some(welcome.engine_id));
         match self.epoch_to_continue(engine, welcome) {
@@ -131,7 +132,11 @@ impl<P: Ports> Primary<P> {
         self.peer_outdated = None;
         self.last_acked = false;
         self.trial_failure = None;
-        self.baseline = Some(Baseline::new(self.staging.pages(), engine.now()));
+        self.baseline = Some(Baseline::new(
+            self.staging.pages(),
+            engine.tuning.compression,
+            engine.now(),
+        ));
         if let Some(link) = &mut self.link {
             link.encoder()
                 .control(ControlKind::SyncBegin, self.generation, self.epoch + 1, &[]);

@@ -14,6 +14,7 @@ mod baseline;
 mod commit;
 mod connection;
 mod demotion;
+mod encoding;
 mod orders;
 mod packets;
 mod time;
@@ -27,6 +28,7 @@ use uuid::Uuid;
 use self::baseline::Baseline;
 use self::commit::InFlight;
 use self::demotion::Demotion;
+use self::encoding::Measured;
 use super::{Engine, Face, Fatal, Next, PeerCaller, PeerLink, Ports, Ready};
 use crate::checkpoint::{PausedShare, Policy, Shadow, Staging, Stopwatch};
 use crate::control::messages::GuestState;
@@ -102,6 +104,7 @@ pub struct Primary<P: Ports> {
     staging: Staging,
     /// What the secondary has committed, of the pages that are written most.
     shadow: Shadow,
+    measured: Measured,
     /// Pages that the secondary lacks, beside those written since the last scan (I5).
     owed: PageSet,
     /// Pages of the checkpoint on its way; owed again if it fails.
@@ -157,6 +160,7 @@ impl<P: Ports> Primary<P> {
             hold: Hold::new(engine.spec.limits.hold_bytes),
             staging: Staging::new(engine.sizes).map_err(Fatal::Staging)?,
             shadow: Shadow::new(engine.sizes).map_err(Fatal::Staging)?,
+            measured: Measured::new(engine.tuning.compression),
             owed: PageSet::new(pages),
             captured: PageSet::new(pages),
             link: None,
@@ -399,7 +403,12 @@ impl<P: Ports> Primary<P> {
             .baseline
             .as_ref()
             .map(|baseline| baseline.progress(&self.owed, engine.now()));
+        let encoding = match &self.mode {
+            Mode::Guarded => Some(self.measured.chooser.settled().shown()),
+            Mode::Solo(_) | Mode::Parked | Mode::Ended => None,
+        };
         engine.board.update(|status| {
+            status.encoding = encoding;
             status.sync_progress = progress;
             status.held_packets = self.hold.packets() as u64;
             status.held_bytes = self.hold.bytes() as u64;

@@ -38,6 +38,7 @@ impl<P: Ports> Primary<P> {
                 OrderCommand::Configure { tuning } => {
                     let configured = engine.configure(&tuning);
                     self.policy.retune(engine.tuning);
+                    self.measured.chooser.wish(engine.tuning.compression);
                     reply.configured(configured);
                 }
                 OrderCommand::Stop => {

@@ -35,6 +35,11 @@ impl DeltaFrame {
         self.count = 0;
     }
 
+    /// Bytes of the deltas in it.
+    pub(in super::super) fn bytes(&self) -> usize {
+        self.payload.len() - 4
+    }
+
     /// Deltas in it.
     pub(in super::super) fn count(&self) -> u32 {
         self.count

@@ -51,6 +51,8 @@ pub struct Direction {
     deltas: DeltaFrame,
     packer: Packer,
     unpacker: Unpacker,
+    /// Bytes of page frames before they were packed.
+    plain_page_bytes: u64,
 }
 
 impl Default for Direction {
@@ -71,6 +73,7 @@ impl Direction {
             deltas: DeltaFrame::new(),
             packer: Packer::default(),
             unpacker: Unpacker::default(),
+            plain_page_bytes: 0,
         }
     }
 
@@ -111,8 +114,15 @@ impl Encoder<'_> {
         self.whole(kind.frame_kind(), Place { generation, epoch }, payload);
     }
 
-    /// Pages of a baseline, outside of any transaction; split into as many frames as it takes.
-    pub fn sync_pages(&mut self, generation: u64, epoch: u64, body: &[u8], runs: &[CapturedRun]) {
+    /// Pages of a baseline, outside of any transaction; split into as many frames as it takes. Returns what they come to
+    /// before they are packed, bytes.
+    pub fn sync_pages(
+        &mut self,
+        generation: u64,
+        epoch: u64,
+        body: &[u8],
+        runs: &[CapturedRun],
+    ) -> u64 {
         assert!(
             self.direction.open.is_none(),
             "baseline pages within a transaction"
@@ -123,7 +133,7 @@ impl Encoder<'_> {
             body,
             runs,
             |_| None,
-        );
+        )
     }
 
     /// Starts a transaction.
@@ -141,15 +151,15 @@ impl Encoder<'_> {
 
     /// Pages of the transaction; split into as many frames as it takes. Zero pages are sent as a flag, the bytes of the
     /// others stay in `body`. `bases` says what the secondary has committed of a page: of such a page only the changes are
-    /// sent. A page is given once.
+    /// sent. A page is given once. Returns what they come to before they are packed, bytes.
     pub fn pages<'b>(
         &mut self,
         body: &[u8],
         runs: &[CapturedRun],
         bases: impl Fn(u64) -> Option<Base<'b>>,
-    ) {
+    ) -> u64 {
         let place = self.place();
-        self.page_frames(FrameKind::Pages, place, body, runs, bases);
+        self.page_frames(FrameKind::Pages, place, body, runs, bases)
     }
 
     /// Device state: the bytes of `body` in `range`, which is not empty; they stay there. If `base` says what the secondary

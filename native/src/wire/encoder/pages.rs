@@ -16,7 +16,8 @@ impl Encoder<'_> {
         body: &[u8],
         runs: &[CapturedRun],
         bases: impl Fn(u64) -> Option<Base<'b>>,
-    ) {
+    ) -> u64 {
+        let before = self.plain_page_bytes();
         let mut header_at = self.open_page_frame();
         for run in runs {
             let bytes = &body[run.body_offset..][..run.pages as usize * PAGE_BYTES];
@@ -52,6 +53,11 @@ impl Encoder<'_> {
         } else {
             self.finish_pages(kind, place, header_at, body);
         }
+        self.plain_page_bytes() - before
+    }
+
+    fn plain_page_bytes(&self) -> u64 {
+        self.direction.plain_page_bytes + self.direction.deltas.bytes() as u64
     }
 
     fn open_page_frame(&mut self) -> usize {
@@ -67,6 +73,9 @@ impl Encoder<'_> {
         let table = &mut self.outgoing.head[header_at + HEADER_BYTES..];
         table[..4].copy_from_slice(&frame.runs().to_le_bytes());
         let ranges = mem::take(&mut frame.ranges);
+        let in_body: usize = ranges.iter().map(std::ops::Range::len).sum();
+        let bytes = self.outgoing.head.len() - header_at + in_body;
+        self.direction.plain_page_bytes += bytes as u64;
         let pages = frame.pages();
         self.finish_bulk(kind, place, header_at, body, &ranges);
         self.direction.page_frame.ranges = ranges;
