@@ -126,7 +126,11 @@ mod tests {
     }
 
     /// As QEMU: opens by path, writes, closes; then `gone_on`.
-    fn save(gate: &StateGate, state: Vec<u8>, gone_on: &'static AtomicBool) {
+    fn save(
+        gate: &StateGate,
+        state: Vec<u8>,
+        gone_on: &'static AtomicBool,
+    ) -> std::thread::JoinHandle<()> {
         let path = format!("/proc/self/fd/{}", gate.path_in_qemu());
         std::thread::spawn(move || {
             let mut file = std::fs::OpenOptions::new()
@@ -138,7 +142,7 @@ mod tests {
             file.write_all(&state).expect("written");
             drop(file);
             gone_on.store(true, Ordering::SeqCst);
-        });
+        })
     }
 
     fn reached(gate: &StateGate) {
@@ -159,7 +163,7 @@ mod tests {
                 .collect();
             GONE_ON.store(false, Ordering::SeqCst);
             gate.shut().expect("empty");
-            save(&gate, state.clone(), &GONE_ON);
+            let saving = save(&gate, state.clone(), &GONE_ON);
             reached(&gate);
             // Long enough for it to go on if it could.
             std::thread::sleep(Duration::from_millis(20));
@@ -169,6 +173,8 @@ mod tests {
             let length = gate.read(&mut into, patience()).expect("read");
             assert_eq!(into[..length], state);
             assert!(!gate.holds().expect("poll"));
+            // It goes on when its file is closed, which may be after we have read all of it.
+            saving.join().expect("it went on");
         }
     }
 
