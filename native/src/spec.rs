@@ -249,7 +249,15 @@ impl Spec {
             path: path.to_owned(),
             source,
         })?;
-        let spec: Self = serde_json::from_slice(&text).map_err(|source| SpecError::Parse {
+        Self::parse(&text, path)
+    }
+
+    /// Checks the `text` of the file `path`.
+    ///
+    /// # Errors
+    /// A [`SpecError`] that names the file, the field and the remedy.
+    pub fn parse(text: &[u8], path: &Path) -> Result<Self, SpecError> {
+        let spec: Self = serde_json::from_slice(text).map_err(|source| SpecError::Parse {
             path: path.to_owned(),
             source,
         })?;

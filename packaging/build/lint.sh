@@ -12,6 +12,7 @@ check() {
 }
 
 in_native() { (cd native && "$@"); }
+in_fuzz() { (cd native/fuzz && "$@"); }
 
 shell_scripts() {
   git ls-files -z --cached --others --exclude-standard |
@@ -31,6 +32,7 @@ check eslint npx --no-install eslint .
 check prettier npx --no-install prettier --check --log-level warn .
 check tsc npx --no-install tsc --noEmit
 check rustfmt in_native cargo fmt --all --check
+check rustfmt-fuzz in_fuzz cargo fmt --check
 check clippy in_native cargo clippy --locked --workspace --all-targets -- -D warnings
 check shellcheck shell_check
 

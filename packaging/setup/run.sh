@@ -1,7 +1,7 @@
 #!/bin/bash
-# What `npm run demo`, `npm test`, `npm run test:fast` and `npm run bench` do: check what the machine must have, install and build what
-# is missing, then the thing itself.
-# usage: run.sh demo|test|test-fast|bench [ARGUMENT...]
+# What `npm run demo`, `npm test`, `npm run test:fast`, `npm run bench` and `npm run fuzz` do: check what the machine must have,
+# install and build what is missing, then the thing itself.
+# usage: run.sh demo|test|test-fast|bench|fuzz [ARGUMENT...]
 set -euo pipefail
 here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 cd "$here/../.."
@@ -15,15 +15,16 @@ case $what in
 demo) needs_lab=yes memory_mib=1800 ;;
 # Two Debian guests of 1 GiB.
 test) needs_lab=yes memory_mib=3600 ;;
-test-fast) needs_lab=no memory_mib=0 ;;
+test-fast | fuzz) needs_lab=no memory_mib=0 ;;
 # The same, and a third one without protection.
 bench) needs_lab=yes memory_mib=4600 ;;
 *)
-	echo "usage: run.sh demo|test|test-fast|bench [ARGUMENT...]" >&2
+	echo "usage: run.sh demo|test|test-fast|bench|fuzz [ARGUMENT...]" >&2
 	exit 2
 	;;
 esac
 shift
+[ "$what" != fuzz ] || node "$here/fuzz.mjs" check "$@"
 
 # rustup puts cargo there, and a shell that was open before does not know it.
 PATH=$PATH:${HOME:-/root}/.cargo/bin
@@ -39,6 +40,8 @@ fi
 case $what in
 test) packages+=(debootstrap) ;;
 bench) packages+=(debootstrap redis-tools wrk) ;;
+# libFuzzer is C++.
+fuzz) packages+=(g++) ;;
 esac
 mkdir -p cache/logs
 case $what in
@@ -53,7 +56,11 @@ else
 	progress_steps=2
 fi
 step "npm packages" cache/logs/npm.log bash "$here/build.sh" modules
-step "engine and agent" cache/logs/build.log bash "$here/build.sh" build
+if [ "$what" = fuzz ]; then
+	step "fuzz targets" cache/logs/fuzz.log bash packaging/build/fuzz.sh
+else
+	step "engine and agent" cache/logs/build.log bash "$here/build.sh" build
+fi
 [ "$needs_lab" = no ] || step "guest image" cache/logs/guest.log bash "$here/build.sh" guest
 case $what in
 test | bench) step "Debian guest" cache/logs/debian.log bash "$here/build.sh" debian ;;
@@ -64,4 +71,5 @@ case $what in
 demo | bench) exec node "$here/bundled.mjs" "$what" "$@" ;;
 test) exec node "$here/tests.mjs" all ;;
 test-fast) exec node "$here/tests.mjs" fast ;;
+fuzz) exec node "$here/fuzz.mjs" run "$@" ;;
 esac

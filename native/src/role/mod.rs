@@ -6,10 +6,10 @@
 //! ```
 
 mod admission;
-mod host_clocks;
+pub mod host_clocks;
 mod ports;
 mod primary;
-mod replica;
+pub mod replica;
 mod secondary;
 mod strays;
 

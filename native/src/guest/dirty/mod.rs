@@ -15,7 +15,7 @@ mod tests;
 use std::io;
 
 pub use compare::Compare;
-pub use page_tables::PageTables;
+pub use page_tables::{PageTables, find_mapping};
 
 use crate::guest::pages::PageSet;
 

@@ -105,7 +105,7 @@ fn chunks_max() -> usize {
 }
 
 /// Start and end of the only mapping of `inode` in the text of `/proc/PID/maps`.
-fn find_mapping(maps: &str, inode: u64) -> Option<(u64, u64)> {
+pub fn find_mapping(maps: &str, inode: u64) -> Option<(u64, u64)> {
     let inode = inode.to_string();
     let mut found = maps.lines().filter(|line| {
         let mut fields = line.split_whitespace();
@@ -119,10 +119,9 @@ fn find_mapping(maps: &str, inode: u64) -> Option<(u64, u64)> {
         return None;
     }
     let (start, end) = line.split_whitespace().next()?.split_once('-')?;
-    Some((
-        u64::from_str_radix(start, 16).ok()?,
-        u64::from_str_radix(end, 16).ok()?,
-    ))
+    let start = u64::from_str_radix(start, 16).ok()?;
+    let end = u64::from_str_radix(end, 16).ok()?;
+    (start < end).then_some((start, end))
 }
 
 #[cfg(test)]
@@ -136,5 +135,6 @@ mod tests {
         assert_eq!(find_mapping(&line.repeat(2), 42), None);
         assert_eq!(find_mapping(line, 43), None);
         assert_eq!(find_mapping("garbage", 42), None);
+        assert_eq!(find_mapping(&line.replace("8f00", "7f00"), 42), None);
     }
 }
