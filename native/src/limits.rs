@@ -46,6 +46,8 @@ pub const DEVICE_STATE_GATE_BYTES: usize = 4096;
 pub const DEVICE_STATE_PIPE_BYTES: usize = 128 << 10;
 /// Largest device state of a guest.
 pub const DEVICE_STATE_MAX_BYTES: usize = crate::wire::limits::MAX_DEVICE_STATE;
+/// Pages of a transaction that are applied between two looks at whether the peer should hear that we live.
+pub const APPLY_TURN_PAGES: u32 = 4096;
 /// Bytes of the baseline that are sent between two looks at the guest's packets.
 pub const BASELINE_CHUNK_PAGES: usize = 256;
 /// Send buffer of both ends of the guest's network socket: what QEMU could not send is lost at every stop.

@@ -4,6 +4,7 @@ mod common;
 
 use std::fs;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 
 use common::engine::{Engine, bare_spec, qemu_script};
 use common::{Lab, in_lab, ip};
@@ -95,6 +96,37 @@ fn a_sync_port_that_is_not_to_be_had_is_named() {
             "port-taken",
             &["10.99.9.9:7900", "does not have that address"],
         );
+    });
+}
+
+#[test]
+fn a_sync_key_that_cannot_be_used_is_named_with_the_remedy() {
+    in_lab(|lab| {
+        let key = common::key::of_this_lab();
+        let path = key.to_str().expect("a path");
+        let chmod = |mode| fs::set_permissions(&key, fs::Permissions::from_mode(mode));
+        chmod(0o640).expect("chmod");
+        let outcome = refused(&bare_spec(lab, 1));
+        says(
+            &outcome,
+            3,
+            "bad-key",
+            &[path, "open to others (mode 0640", "chmod 600"],
+        );
+        chmod(0o600).expect("chmod");
+        let secret = fs::read_to_string(&key).expect("the key");
+        fs::write(&key, secret.replace("PRIVATE", "PUBLIC")).expect("write");
+        let outcome = refused(&bare_spec(lab, 1));
+        says(&outcome, 3, "bad-key", &[path, "is no sync key"]);
+        let line = secret.lines().nth(1).expect("a line");
+        assert!(!outcome.2.contains(line), "the key is shown");
+        fs::remove_file(&key).expect("remove");
+        let outcome = refused(&bare_spec(lab, 1));
+        says(&outcome, 3, "bad-key", &[path, "kemari keygen"]);
+        // Nobody needs one who does not want one.
+        let engine = Engine::start(&common::engine::plain(bare_spec(lab, 1)));
+        assert_eq!(engine.status()["transport"], "plain");
+        engine.stop();
     });
 }
 

@@ -214,6 +214,16 @@ impl<T: Transport> Link<T> {
         }
     }
 
+    /// Only the first half of [`Link::keep_alive`], for one that is too busy to read. A failure is found out later.
+    pub fn say_alive(&mut self, now: Instant) {
+        if self.pulse.is_due(self.outgoing.bytes_written(), now) && !self.wants_write() {
+            self.encoder().control(ControlKind::Heartbeat, 0, 0, &[]);
+            if let Err(error) = self.flush(&[]) {
+                tracing::debug!(%error, "a heartbeat could not be sent");
+            }
+        }
+    }
+
     /// When [`Link::keep_alive`] should be asked again at the latest.
     pub fn next_look(&self) -> Instant {
         self.pulse.next_look()

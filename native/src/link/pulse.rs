@@ -66,15 +66,20 @@ impl Pulse {
         }
         self.looked_at = now;
         self.heard.note(heard, now);
-        self.said.note(said, now);
         let silent = self.heard.age(now);
         if silent >= PEER_SILENCE {
             Verdict::Silent(silent)
-        } else if self.said.age(now) >= SIGN_OF_LIFE_EVERY {
+        } else if self.is_due(said, now) {
             Verdict::Due
         } else {
             Verdict::Quiet
         }
+    }
+
+    /// Whether we should say something, having said so much so far.
+    pub(super) fn is_due(&mut self, said: u64, now: Instant) -> bool {
+        self.said.note(said, now);
+        self.said.age(now) >= SIGN_OF_LIFE_EVERY
     }
 
     /// When it should be looked at again, if nothing happens before.

@@ -9,7 +9,7 @@ use crate::control::State;
 use crate::guest::Ram;
 use crate::guest::clock::CapturedAt;
 use crate::hold::PacketLog;
-use crate::limits::{MIRRORED_INPUTS_MAX_BYTES, PAGE_BYTES};
+use crate::limits::{APPLY_TURN_PAGES, MIRRORED_INPUTS_MAX_BYTES, PAGE_BYTES};
 use crate::wire::{
     Committed, CompleteTransaction, Content, DeviceState, Header, PageRuns, PagesError,
     device_state_hash, page_hash,
@@ -144,15 +144,22 @@ impl Replica {
         }
     }
 
-    /// Applies a whole transaction: from here the replica is at its epoch.
+    /// Applies a whole transaction: from here the replica is at its epoch. Calls `meanwhile` again and again.
     pub fn apply(
         &mut self,
         ram: &mut impl Ram,
         transaction: CompleteTransaction<'_>,
         arrival: Arrival,
+        mut meanwhile: impl FnMut(),
     ) {
+        let mut written = 0;
         for run in transaction.runs() {
             write(ram, run.first_page, run.pages, run.content);
+            written += run.pages;
+            if written >= APPLY_TURN_PAGES {
+                written = 0;
+                meanwhile();
+            }
         }
         for delta in transaction.deltas() {
             let page = offset_of(delta.page);

@@ -288,6 +288,15 @@ impl Engine {
             .count()
     }
 
+    /// The lines of its log that say `message`.
+    pub fn lines_with(&self, message: &str) -> Vec<Value> {
+        let text = fs::read_to_string(&self.log).unwrap_or_default();
+        text.lines()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+            .filter(|line| line["message"] == message)
+            .collect()
+    }
+
     /// A field of the last line of its log that says `message`.
     pub fn logged(&self, message: &str, field: &str) -> Value {
         let text = fs::read_to_string(&self.log).unwrap_or_default();

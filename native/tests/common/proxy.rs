@@ -27,6 +27,7 @@ const HANDOVER: u16 = 13;
 const HANDOVER_ACK: u16 = 14;
 const DEVICE_STATE: u16 = 8;
 const DEVICE_DELTA: u16 = 20;
+const HEARTBEAT: u16 = 23;
 const HEADER_BYTES: usize = 64;
 
 /// What can happen to one frame of a transaction.
@@ -69,6 +70,7 @@ struct State {
     closed: bool,
     withhold_acks: bool,
     withhold_handover_ack: bool,
+    hushed: bool,
     bytes_per_second: Option<u32>,
     trap: Option<Trap>,
     /// The epoch whose first frame waits at the trap.
@@ -79,6 +81,8 @@ struct State {
     withheld: usize,
     baselines: usize,
     carried: Carried,
+    heartbeats: usize,
+    acks: usize,
     offered: bool,
     connections: Vec<TcpStream>,
 }
@@ -121,6 +125,13 @@ struct Shared {
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("the proxy's state")
+    }
+
+    fn wait_while_hushed(&self) {
+        let mut state = self.lock();
+        while state.hushed && !state.over {
+            state = self.changed.wait(state).expect("the proxy's state");
+        }
     }
 }
 
@@ -177,12 +188,28 @@ impl Proxy {
             state.withhold_handover_ack,
         ) = (false, false, false);
         (state.bytes_per_second, state.trap, state.release) = (None, None, true);
-        // A connection that has lost an answer is of no more use.
-        if state.withheld > 0 {
+        // A connection that has lost an answer, or was given up, is of no more use.
+        if state.withheld > 0 || std::mem::take(&mut state.hushed) {
             sever(&mut state);
             state.withheld = 0;
         }
         self.shared.changed.notify_all();
+    }
+
+    /// From here on nothing is carried in either direction, and nobody is hung up on; new connections are not let through.
+    pub fn hush(&self) {
+        let mut state = self.shared.lock();
+        (state.hushed, state.closed) = (true, true);
+    }
+
+    /// Heartbeats carried so far, in both directions.
+    pub fn heartbeats(&self) -> usize {
+        self.shared.lock().heartbeats
+    }
+
+    /// Acks carried so far.
+    pub fn acks(&self) -> usize {
+        self.shared.lock().acks
     }
 
     /// From here on no ack is delivered, while data still is; new connections are not let through. Returns the last
@@ -359,8 +386,11 @@ fn carry_data(primary: &Side, mut secondary: &Side, shared: &Shared) -> io::Resu
     loop {
         let frame = Frame::read(&mut primary)?;
         shared.lock().carried.add(&frame);
-        if frame.kind == SYNC_BEGIN {
-            shared.lock().baselines += 1;
+        shared.wait_while_hushed();
+        match frame.kind {
+            SYNC_BEGIN => shared.lock().baselines += 1,
+            HEARTBEAT => shared.lock().heartbeats += 1,
+            _ => {}
         }
         if frame.kind == BEGIN {
             doom = wait_at_trap(shared, frame.epoch);
@@ -481,6 +511,7 @@ fn carry_answers(secondary: &Side, mut primary: &Side, shared: &Shared) -> io::R
     let mut is_mute = false;
     loop {
         let frame = Frame::read(&mut secondary)?;
+        shared.wait_while_hushed();
         // Held while the frame is written, so that nothing slips through once a test has said stop.
         let mut state = shared.lock();
         is_mute |= (frame.kind == ACK && state.withhold_acks)
@@ -490,8 +521,10 @@ fn carry_answers(secondary: &Side, mut primary: &Side, shared: &Shared) -> io::R
             continue;
         }
         primary.write_all(&frame.bytes)?;
-        if frame.kind == ACK {
-            state.last_ack = frame.epoch;
+        match frame.kind {
+            ACK => (state.last_ack, state.acks) = (frame.epoch, state.acks + 1),
+            HEARTBEAT => state.heartbeats += 1,
+            _ => {}
         }
     }
 }

@@ -53,8 +53,13 @@ impl<P: Ports> Secondary<P> {
                     link.encoder().ack(acknowledgement);
                     let sent = link.flush(&[]);
                     let first = !self.replica.is_complete();
+                    // A large one takes its time: nobody should think that we are dead.
+                    let meanwhile = || {
+                        engine.board.beat();
+                        link.say_alive(engine.now());
+                    };
                     self.replica
-                        .apply(self.guest.ram_mut(), transaction, arrival);
+                        .apply(self.guest.ram_mut(), transaction, arrival, meanwhile);
                     self.assembly.reset();
                     if first {
                         self.show(engine);
