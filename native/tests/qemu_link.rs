@@ -3,174 +3,21 @@
 mod common;
 
 use std::fs;
-use std::io::{BufReader, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
+use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
 
 use common::client::Traffic;
 use common::engine::{Engine, plain, proxied_spec, spec};
+use common::pair::{Pair, refusals};
 use common::proxy::Proxy;
-use common::side::{Side, connect_from};
+use common::recorder::Recorder;
+use common::stranger::{STRANGER, frame, hello, introduce, knock, shout};
 use common::{eventually, in_guest_lab, key};
-use kemari_engine::link::Key;
-use kemari_engine::wire::{
-    ControlKind, Direction, Frame, FrameKind, FrameReader, Half, Hello, HelloRole, Outgoing,
-    Refuse, session,
-};
+use kemari_engine::wire::limits::PROTOCOL_VERSION;
+use kemari_engine::wire::{ControlKind, Half};
 use serde_json::{Value, json};
 use uuid::Uuid;
-
-/// The engine of the second node.
-const DOOR: &str = "10.77.2.2:7900";
-/// An address of nobody's.
-const STRANGER: &str = "10.77.2.12";
-
-fn knock(from: &str) -> TcpStream {
-    let door: SocketAddr = DOOR.parse().expect("an address");
-    let socket = connect_from(from.parse().expect("an address"), door).expect("connect");
-    let patience = Some(Duration::from_secs(30));
-    socket.set_read_timeout(patience).expect("time-out");
-    socket
-}
-
-/// Says something in clear and returns all that is answered.
-fn shout(words: &[u8]) -> Vec<u8> {
-    let mut socket = knock(STRANGER);
-    let _ = socket.write_all(words);
-    let mut heard = Vec::new();
-    let _ = socket.read_to_end(&mut heard);
-    heard
-}
-
-/// A pair that goes on, whatever is done to it.
-struct Pair {
-    first: Engine,
-    second: Engine,
-    traffic: Traffic,
-}
-
-impl Pair {
-    fn start(first: &Value, second: &Value) -> Self {
-        let second = Engine::start(second);
-        let first = Engine::start(first);
-        first.promote("cold", 1).expect("cold");
-        first.wait_state("protected");
-        let mut traffic = Traffic::start();
-        traffic.flows(20);
-        Self {
-            first,
-            second,
-            traffic,
-        }
-    }
-
-    /// The same connection as before carries the guest's epochs.
-    fn goes_on(&mut self) {
-        self.traffic.flows(20);
-        assert_eq!(self.first.status()["state"], "protected");
-        assert_eq!(self.second.status()["state"], "in-sync");
-        for engine in [&self.first, &self.second] {
-            assert_eq!(engine.said("was lost"), 0, "a link was lost");
-        }
-        assert_eq!(self.second.said("the primary is connected"), 1);
-    }
-
-    fn stop(self) {
-        self.traffic.finish();
-        self.first.stop();
-        self.second.stop();
-    }
-}
-
-/// A frame as the first of a connection, in clear.
-fn frame(kind: ControlKind, payload: &[u8]) -> Vec<u8> {
-    let (mut direction, mut outgoing) = (Direction::new(), Outgoing::new());
-    direction
-        .encoder(&mut outgoing)
-        .control(kind, 1, 1, payload);
-    let mut bytes = Vec::new();
-    outgoing.write_to(&mut bytes, &[]).expect("memory");
-    bytes
-}
-
-/// What an engine would say of itself: of the guest of this lab, in a generation beyond all others.
-fn hello(spec: &Value) -> Hello {
-    Hello {
-        protocol: kemari_engine::wire::limits::PROTOCOL_VERSION,
-        resource: spec["resource"].as_str().expect("a name").to_owned(),
-        vm_uuid: spec["machine"]["uuid"]
-            .as_str()
-            .and_then(|uuid| Uuid::parse_str(uuid).ok())
-            .expect("a UUID"),
-        node: "n7".to_owned(),
-        engine_id: Uuid::from_u128(7),
-        engine_version: "0".to_owned(),
-        role: HelloRole::Primary,
-        generation: 99,
-        acked_epoch: 0,
-        fingerprint: Default::default(),
-    }
-}
-
-/// Introduces itself within TLS with this key, and returns what it is told.
-fn introduce(key: &Path, hello: &Hello) -> Result<Refuse, String> {
-    let key = Key::read(key).expect("a key");
-    let side = Side::connect(knock(STRANGER), Some(key)).map_err(|error| error.to_string())?;
-    let mut from = BufReader::with_capacity(1 << 16, &side);
-    let mut reader = FrameReader::new();
-    let mut hear = |reader: &mut FrameReader| -> Result<Option<Half>, Result<Refuse, String>> {
-        loop {
-            let taken = reader.next().map_err(|error| Err(error.to_string()))?;
-            if let Some(frame) = taken {
-                return understand(frame);
-            }
-            let mut bytes = vec![0; 1 << 16];
-            let count = from.read(&mut bytes).map_err(|e| Err(e.to_string()))?;
-            if count == 0 {
-                return Err(Err("closed".to_owned()));
-            }
-            reader.fill(&mut &bytes[..count]).expect("memory");
-        }
-    };
-    let (mut direction, mut outgoing) = (Direction::new(), Outgoing::new());
-    let call = Half::random();
-    let mut say = |direction: &mut Direction, kind, payload: &[u8]| {
-        direction
-            .encoder(&mut outgoing)
-            .control(kind, 1, 1, payload);
-        outgoing
-            .write_to(&mut &side, &[])
-            .map_err(|e| e.to_string())
-    };
-    say(&mut direction, ControlKind::Call, call.payload())?;
-    let challenge = match hear(&mut reader) {
-        Ok(Some(half)) => half,
-        Ok(None) => return Err("no challenge".to_owned()),
-        Err(outcome) => return outcome,
-    };
-    direction.join(session(call, challenge));
-    reader.join(session(call, challenge));
-    let payload = hello.to_payload().expect("a hello");
-    say(&mut direction, ControlKind::Hello, &payload)?;
-    match hear(&mut reader) {
-        Err(outcome) => outcome,
-        Ok(_) => Err("it was let in".to_owned()),
-    }
-}
-
-fn understand(frame: Frame<'_>) -> Result<Option<Half>, Result<Refuse, String>> {
-    match frame.header.kind {
-        FrameKind::Refuse => Err(Refuse::from_payload(frame.payload).map_err(|e| e.to_string())),
-        FrameKind::Challenge => Half::from_frame(&frame, FrameKind::Challenge)
-            .map(Some)
-            .map_err(|error| Err(error.to_string())),
-        _ => Ok(None),
-    }
-}
 
 #[test]
 fn strangers_are_refused_and_said_once_and_the_pair_goes_on() {
@@ -183,8 +30,7 @@ fn strangers_are_refused_and_said_once_and_the_pair_goes_on() {
         // In clear, of our version and of others.
         let heard = shout(&frame(ControlKind::Call, Half::random().payload()));
         assert!(contains(&heard, "plain TCP and the other to TLS"));
-        let ours_is = kemari_engine::wire::limits::PROTOCOL_VERSION;
-        for version in [1, 2, ours_is - 1, ours_is + 1, 999] {
+        for version in [1, 2, PROTOCOL_VERSION - 1, PROTOCOL_VERSION + 1, 999] {
             let mut old = frame(ControlKind::Hello, b"{}");
             old[4..6].copy_from_slice(&version.to_le_bytes());
             let heard = shout(&old);
@@ -255,23 +101,14 @@ fn contains(heard: &[u8], words: &str) -> bool {
     true
 }
 
-/// Lines in the log that say that a caller was refused for this kind of fault.
-fn refusals(engine: &Engine, kind: &str) -> usize {
-    engine
-        .lines_with("a caller was refused")
-        .iter()
-        .filter(|line| line["kind"] == kind)
-        .count()
-}
-
 #[test]
 fn a_session_that_was_recorded_is_refused_in_clear_and_within_tls() {
     in_guest_lab(|lab| {
         for choice in [|spec: Value| spec, plain] {
-            let recorder = Recorder::before_the_second();
+            let spy = Recorder::before_the_second();
             let (ours, theirs) = (choice(proxied_spec(lab, 1)), choice(spec(lab, 2)));
             let mut pair = Pair::start(&ours, &theirs);
-            let recorded = recorder.recorded();
+            let recorded = spy.recorded();
             assert!(recorded.len() > 100_000, "{} bytes", recorded.len());
             for _ in 0..3 {
                 shout(&recorded);
@@ -294,81 +131,6 @@ fn a_session_that_was_recorded_is_refused_in_clear_and_within_tls() {
                 let _ = fs::remove_file(lab.folder().join(node).join("log"));
             }
         }
-    });
-}
-
-/// Carries the bytes between the engines, whatever they mean, and keeps what the caller has said.
-struct Recorder {
-    heard: Arc<Mutex<Vec<u8>>>,
-    over: Arc<AtomicBool>,
-    doorkeeper: Option<thread::JoinHandle<()>>,
-}
-
-impl Recorder {
-    /// In front of the second node.
-    fn before_the_second() -> Self {
-        let listener = TcpListener::bind("10.77.2.12:7900").expect("the recorder's port");
-        listener.set_nonblocking(true).expect("nonblocking");
-        let (heard, over) = (
-            Arc::new(Mutex::new(Vec::new())),
-            Arc::new(AtomicBool::new(false)),
-        );
-        let doorkeeper = thread::spawn({
-            let (heard, over) = (Arc::clone(&heard), Arc::clone(&over));
-            move || {
-                while !over.load(Ordering::Relaxed) {
-                    thread::sleep(Duration::from_millis(5));
-                    if let Ok((near, from)) = listener.accept() {
-                        near.set_nonblocking(false).expect("blocking");
-                        let far = knock(&from.ip().to_string());
-                        far.set_read_timeout(None).expect("patience");
-                        carry(&near, &far, Some(Arc::clone(&heard)));
-                        carry(&far, &near, None);
-                    }
-                }
-            }
-        });
-        Self {
-            heard,
-            over,
-            doorkeeper: Some(doorkeeper),
-        }
-    }
-
-    fn recorded(&self) -> Vec<u8> {
-        self.heard.lock().expect("the record").clone()
-    }
-}
-
-impl Drop for Recorder {
-    fn drop(&mut self) {
-        self.over.store(true, Ordering::Relaxed);
-        if let Some(doorkeeper) = self.doorkeeper.take() {
-            let _ = doorkeeper.join();
-        }
-    }
-}
-
-/// One direction, until either side ends.
-fn carry(from: &TcpStream, to: &TcpStream, record: Option<Arc<Mutex<Vec<u8>>>>) {
-    let clone = |socket: &TcpStream| socket.try_clone().expect("clone");
-    let (mut from, mut to) = (clone(from), clone(to));
-    thread::spawn(move || {
-        let mut bytes = vec![0; 1 << 16];
-        while let Ok(count) = from.read(&mut bytes)
-            && count > 0
-        {
-            if let Some(record) = &record {
-                let mut record = record.lock().expect("the record");
-                if record.len() < 4 << 20 {
-                    record.extend(&bytes[..count]);
-                }
-            }
-            if to.write_all(&bytes[..count]).is_err() {
-                break;
-            }
-        }
-        let _ = to.shutdown(Shutdown::Both);
     });
 }
 

@@ -16,11 +16,14 @@ pub mod client;
 pub mod clock;
 pub mod engine;
 pub mod key;
+pub mod pair;
 pub mod proxy;
 pub mod ram;
 pub mod random;
+pub mod recorder;
 pub mod side;
 pub mod sniffer;
+pub mod stranger;
 
 use std::fs::File;
 use std::panic::resume_unwind;
