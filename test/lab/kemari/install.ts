@@ -28,8 +28,11 @@ export async function shareKey(lab: Lab): Promise<void> {
   await lab.node(first).run(['kemari', 'keygen', '--force']);
   const key = await lab.node(first).run(['cat', SYNC_KEY]);
   await Promise.all(
-    others.map((name) =>
-      lab.node(name).run(['install', '-D', '-m', '600', '/dev/stdin', SYNC_KEY], { input: key }),
-    ),
+    others.map(async (name) => {
+      const node = lab.node(name);
+      // Nobody else can read it at any moment.
+      await node.run(['install', '-D', '-m', '600', '/dev/null', SYNC_KEY]);
+      await node.run(['tee', SYNC_KEY], { input: key });
+    }),
   );
 }
