@@ -134,6 +134,31 @@ fn a_session_that_was_recorded_is_refused_in_clear_and_within_tls() {
     });
 }
 
+#[test]
+fn a_key_is_replaced_under_a_running_guest() {
+    in_guest_lab(|lab| {
+        let (ours, theirs) = (spec(lab, 1), spec(lab, 2));
+        let mut pair = Pair::start(&ours, &theirs);
+        let fingerprint = |engine: &Engine| {
+            engine.logged("the link to the other host is encrypted", "fingerprint")
+        };
+        let before = fingerprint(&pair.second);
+        key::write(&key::of_this_lab());
+        // What is connected stays so.
+        pair.goes_on();
+        // A secondary that begins anew has the new key only, and so has the primary when it dials.
+        pair.second.stop();
+        let second = Engine::start(&theirs);
+        assert_ne!(fingerprint(&second), before);
+        second.wait_state("in-sync");
+        pair.first.wait_state("protected");
+        pair.traffic.flows(20);
+        pair.traffic.finish();
+        pair.first.stop();
+        second.stop();
+    });
+}
+
 /// Threads of a process.
 fn threads(engine: &Engine) -> usize {
     let tasks = fs::read_dir(format!("/proc/{}/task", engine.pid()));
