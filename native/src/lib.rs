@@ -6,6 +6,7 @@
 pub mod checkpoint;
 pub mod clock;
 pub mod control;
+mod fault;
 pub mod guest;
 pub mod hold;
 pub mod host;
@@ -20,3 +21,6 @@ pub mod spec;
 pub mod sys;
 pub mod wake;
 pub mod wire;
+
+#[cfg(test)]
+mod simulation;

@@ -205,3 +205,46 @@ pub(super) fn ring(bell: impl AsFd) {
     // Would block: the counter is full and so the reader is awake.
     let _ = rustix::io::write(bell, &1u64.to_ne_bytes());
 }
+
+/// What a test's engine says to a supervisor that is the test itself.
+#[cfg(test)]
+#[derive(Debug)]
+pub(crate) enum News {
+    /// The answer to the order with this number.
+    Reply(u64, Outcome),
+    /// For everybody.
+    Event(Event),
+}
+
+/// The control thread's place, taken by a test.
+#[cfg(test)]
+#[derive(Debug)]
+pub(crate) struct Desk {
+    post: Post,
+    inbox: Inbox,
+}
+
+#[cfg(test)]
+impl Desk {
+    pub(crate) fn new() -> Self {
+        let (post, inbox) = Inbox::new().expect("an eventfd");
+        Self { post, inbox }
+    }
+
+    pub(crate) fn events(&self) -> EventSender {
+        EventSender::new(self.post.clone())
+    }
+
+    pub(crate) fn order(&self, number: u64, command: OrderCommand) -> Order {
+        let reply = ReplyHandle::new(0, number, self.post.clone());
+        Order { command, reply }
+    }
+
+    pub(crate) fn news(&self) -> Option<News> {
+        self.inbox.take().and_then(|letter| match letter {
+            Letter::Reply { reply, .. } => Some(News::Reply(reply.id, reply.outcome)),
+            Letter::Event(event) => Some(News::Event(event)),
+            Letter::Stop => None,
+        })
+    }
+}

@@ -20,6 +20,8 @@ pub mod server;
 mod tests;
 
 pub use board::StatusBoard;
+#[cfg(test)]
+pub(crate) use inbox::{Desk, News};
 pub use inbox::{EventSender, Order, OrderCommand, ReplyHandle};
 pub use messages::{
     DemoteOutcome, ErrorBody, ErrorCode, Event, OkBody, PromoteMode, Role, State, Status,

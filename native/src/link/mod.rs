@@ -29,8 +29,14 @@ use crate::wire::{
 mod tests;
 
 pub use channel::Channel;
-pub use dialer::{Dial, DialError, Dialer};
+#[cfg(test)]
+pub(crate) use dialer::{Answer, greet, understand};
+pub use dialer::{Dial, DialError, Dialed, Dialer};
+#[cfg(test)]
+pub(crate) use listener::listen_to;
 pub use listener::{Caller, Door, ListenError, Listener};
+#[cfg(test)]
+pub(crate) use opening::Opened as OpenedChannel;
 pub use opening::OpeningError;
 pub use secure::{Key, KeyError, SecureError};
 pub use transport::Transport;

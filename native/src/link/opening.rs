@@ -59,18 +59,23 @@ const WITH_TLS: &str = "one side of the link is set to TLS and the other to plai
 /// What both sides have after the beginning.
 #[derive(Debug)]
 pub(crate) struct Opened<T> {
-    pub(super) channel: T,
-    pub(super) reader: FrameReader,
-    pub(super) outgoing: Outgoing,
+    pub(crate) channel: T,
+    pub(crate) reader: FrameReader,
+    pub(crate) outgoing: Outgoing,
     pub(super) direction: Direction,
 }
 
 impl<T> Opened<T> {
     /// Before the first frame.
     pub(crate) fn new(channel: T) -> Self {
+        Self::with_reader(channel, FrameReader::new())
+    }
+
+    /// The same, with a reader for this connection.
+    pub(crate) fn with_reader(channel: T, reader: FrameReader) -> Self {
         Self {
             channel,
-            reader: FrameReader::new(),
+            reader,
             outgoing: Outgoing::new(),
             direction: Direction::new(),
         }

@@ -255,6 +255,21 @@ pub struct Header {
 }
 
 impl Header {
+    /// The header of an ack, as a test may forge one.
+    #[cfg(test)]
+    pub(crate) fn forged_ack(generation: u64, epoch: u64) -> Self {
+        Self {
+            kind: FrameKind::Ack,
+            packing: None,
+            payload_len: 0,
+            generation,
+            epoch,
+            sequence: 0,
+            session: 0,
+            payload_checksum: 0,
+        }
+    }
+
     /// The header as it travels. Only `wire` makes frames, so that nothing else can make an `Ack`.
     pub(super) fn encode(&self) -> [u8; HEADER_BYTES] {
         let mut bytes = [0; HEADER_BYTES];

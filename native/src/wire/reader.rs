@@ -43,8 +43,13 @@ impl Default for FrameReader {
 impl FrameReader {
     /// A reader for a new connection; expects frame number 0.
     pub fn new() -> Self {
+        Self::with_room(READER_BYTES)
+    }
+
+    /// As [`FrameReader::new`], for a connection that has no frames of more than `bytes`.
+    pub(crate) fn with_room(bytes: usize) -> Self {
         Self {
-            buffer: vec![0; READER_BYTES].into_boxed_slice(),
+            buffer: vec![0; bytes].into_boxed_slice(),
             start: 0,
             end: 0,
             session: NO_SESSION,

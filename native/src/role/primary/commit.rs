@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::{Engine, Fatal, Halt, Mode, Ports, Primary, ack_timeout};
 use crate::checkpoint::{Commit, Part, Stopwatch};
 use crate::clock::Clock;
+use crate::fault::{Fault, makes};
 use crate::guest::{AfterSave, Vm};
 use crate::limits::ACK_YIELD;
 use crate::link::LinkError;
@@ -129,7 +130,8 @@ impl<P: Ports> Primary<P> {
         let paused_at = engine.clock.wall();
         let mut stopwatch = Stopwatch::start(asked_at);
         let commit = engine.tuning.commit;
-        let runs_on = self.halt.is_none() && !self.standing.still() && commit == Commit::Pipelined;
+        let goes_on = self.halt.is_none() || makes(Fault::RunOnAlthoughHalted);
+        let runs_on = goes_on && !self.standing.still() && commit == Commit::Pipelined;
         self.guest.stop_and_save(if runs_on {
             AfterSave::RunOn
         } else {
@@ -197,6 +199,11 @@ impl<P: Ports> Primary<P> {
                 Err(Sending::Link(error)) => self.lose_link(engine, &error),
                 Err(Sending::Fatal(error)) => return Err(error),
             }
+        }
+        #[cfg(test)]
+        if makes(Fault::ReleaseWhenSent) {
+            let ack = Header::forged_ack(awaited.generation, awaited.epoch);
+            let _ = self.take_ack(engine, &ack);
         }
         Ok(())
     }
@@ -331,11 +338,13 @@ impl<P: Ports> Primary<P> {
         let Some(in_flight) = self.in_flight.take() else {
             return;
         };
-        self.owed.union_with(&self.captured);
+        if !makes(Fault::ForgetOwedPages) {
+            self.owed.union_with(&self.captured);
+        }
         self.captured.clear();
         self.hold.unseal();
         self.policy.unsealed(engine.now());
-        let may_be_there = in_flight.may_be_there(sent);
+        let may_be_there = in_flight.may_be_there(sent) && !makes(Fault::SoloAlthoughSent);
         if let Some(permit) = in_flight.fallback
             && !may_be_there
         {

@@ -3,6 +3,7 @@
 use super::baseline::Baseline;
 use super::{Engine, Mode, PeerLink, Ports, Primary, ack_timeout};
 use crate::control::Event;
+use crate::fault::{Fault, makes};
 use crate::guest::Vm;
 use crate::link::{Dial, DialError, LinkError};
 use crate::release::PeerOutdated;
@@ -81,7 +82,9 @@ impl<P: Ports> Primary<P> {
         self.dial_complaint = None;
         self.dial_after = None;
         // What the secondary has of the last connection's transactions is not certain.
-        self.shadow.forget();
+        if !makes(Fault::StaleBase) {
+            self.shadow.forget();
+        }
         self.measured.relearn(None);
         self.link = Some(link);
         engine.show_peer(true, Some(&welcome.node), Some(welcome.engine_id));

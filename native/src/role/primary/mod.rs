@@ -33,6 +33,7 @@ use super::{Engine, Face, Fatal, Next, PeerCaller, PeerLink, Ports, Ready};
 use crate::checkpoint::{PausedShare, Policy, Shadow, Staging, Stopwatch};
 use crate::control::messages::GuestState;
 use crate::control::{Event, Role, State};
+use crate::fault::{Fault, makes};
 use crate::guest::Vm;
 use crate::guest::pages::PageSet;
 use crate::hold::Hold;
@@ -362,14 +363,28 @@ impl<P: Ports> Primary<P> {
 
     /// Lets the guest run, unless there is a reason left for which it stands still.
     fn run_on(&mut self, engine: &Engine<P>) -> Result<(), Fatal> {
-        if self.halt.is_none() && !self.standing.still() {
+        let goes_on = self.halt.is_none() || makes(Fault::RunOnAlthoughHalted);
+        if goes_on && !self.standing.still() {
             self.guest.resume()?;
             self.policy.resumed(engine.now());
         }
         Ok(())
     }
 
-    fn state(&self) -> (Role, State) {
+    /// Whether the guest has been handed over, and only what is still sent to it is passed on.
+    #[cfg(test)]
+    pub(crate) fn is_forwarding(&self) -> bool {
+        self.forwarding_until.is_some()
+    }
+
+    /// Packets that wait for an ack.
+    #[cfg(test)]
+    pub(crate) fn held_packets(&self) -> usize {
+        self.hold.packets()
+    }
+
+    /// What this is at the moment.
+    pub(crate) fn state(&self) -> (Role, State) {
         match &self.mode {
             Mode::Solo(_) if self.baseline.is_some() => (Role::Primary, State::Syncing),
             Mode::Solo(_) => (Role::Primary, State::Solo),

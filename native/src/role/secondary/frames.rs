@@ -6,6 +6,7 @@ use super::super::{Engine, Ports};
 use super::Secondary;
 use super::connection::Connection;
 use super::trial::TrialStage;
+use crate::fault::{Fault, makes};
 use crate::guest::Vm;
 use crate::link::LinkError;
 use crate::wire::{ControlKind, FrameKind, Header, Step};
@@ -32,6 +33,11 @@ impl<P: Ports> Secondary<P> {
         }
         match header.kind {
             kind if kind.is_transaction() => {
+                if makes(Fault::ApplyBeforeCommit) && header.kind == FrameKind::Pages {
+                    let pages = self.guest.pages() as u64;
+                    self.replica
+                        .apply_baseline(self.guest.ram_mut(), frame.payload, pages)?;
+                }
                 if self.assembly.feed(&header, frame.payload)? == Step::Complete {
                     let transaction = self.assembly.transaction().expect("the step was Complete");
                     let arrival = Arrival {
@@ -39,7 +45,8 @@ impl<P: Ports> Secondary<P> {
                         wall: engine.wall(),
                     };
                     let ram = self.guest.ram();
-                    let holds = |committed| self.replica.holds(ram, committed);
+                    let holds =
+                        |committed| self.replica.holds(ram, committed) || makes(Fault::StaleBase);
                     let acknowledgement = match transaction.acknowledgement(holds) {
                         Ok(acknowledgement) => acknowledgement,
                         Err(base) => {

@@ -89,6 +89,18 @@ impl<P: Ports> Secondary<P> {
         Ok(secondary)
     }
 
+    /// What a promotion would go on from.
+    #[cfg(test)]
+    pub(crate) fn replica(&self) -> &Replica {
+        &self.replica
+    }
+
+    /// Whether a primary is connected.
+    #[cfg(test)]
+    pub(crate) fn is_connected(&self) -> bool {
+        self.link.is_some()
+    }
+
     /// Looks at what is `ready` and does what is due.
     ///
     /// # Errors

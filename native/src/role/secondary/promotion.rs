@@ -6,6 +6,7 @@ use super::super::{Engine, Fatal, Next, Ports, Primary};
 use super::Secondary;
 use crate::control::messages::PromotionTimes;
 use crate::control::{ErrorCode, PromoteMode, ReplyHandle};
+use crate::fault::{Fault, makes};
 use crate::guest::{Start, Vm};
 use crate::release::Solo;
 use crate::report;
@@ -16,7 +17,7 @@ impl<P: Ports> Secondary<P> {
         engine: &Engine<P>,
         generation: u64,
     ) -> Option<(ErrorCode, String)> {
-        if !self.replica.is_complete() {
+        if !self.replica.is_complete() && !makes(Fault::PromoteAnything) {
             let how_far = match self.replica.state {
                 ReplicaState::Receiving => {
                     format!("receiving, {}%", self.progress(engine.now()).percent)

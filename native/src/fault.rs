@@ -1,0 +1,40 @@
+//! Mistakes that a test can have the engine make, each of which takes one guard away: the simulator must notice every one of
+//! them. Outside of tests none can be made, and nothing is left of the questions.
+
+/// A guard that is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Outputs leave when their epoch has been sent.
+    #[cfg(test)]
+    ReleaseWhenSent,
+    /// A primary that was solo says that it still is, although the secondary may have the whole of the first checkpoint.
+    SoloAlthoughSent,
+    /// Pages of a transaction are applied as they come.
+    ApplyBeforeCommit,
+    /// What the last connection's secondary had is believed of the next one, and changes are made of whatever is there.
+    StaleBase,
+    /// Pages of a failed checkpoint are not sent again.
+    ForgetOwedPages,
+    /// A guest that is stopped for good runs on.
+    RunOnAlthoughHalted,
+    /// Whatever is here is promoted.
+    PromoteAnything,
+}
+
+#[cfg(test)]
+thread_local! {
+    /// The one that is made in this thread.
+    pub(crate) static MADE: std::cell::Cell<Option<Fault>> = const { std::cell::Cell::new(None) };
+}
+
+/// Whether `fault` is to be made.
+#[cfg(test)]
+pub(crate) fn makes(fault: Fault) -> bool {
+    MADE.get() == Some(fault)
+}
+
+/// Never.
+#[cfg(not(test))]
+pub(crate) const fn makes(_: Fault) -> bool {
+    false
+}

@@ -1,0 +1,56 @@
+//! The simulator bites: with a guard taken away, it finds what the guard is for.
+
+use super::oracle::Invariant::{self, AllOrNothing, NoPageLost, OneLife, OutputCommit, Soundness};
+use super::seeds::first_violation;
+use crate::fault::Fault;
+
+/// Seeds within which every fault is found.
+const SEEDS: u64 = 3_000;
+
+fn is_found(fault: Fault, expected: &[Invariant]) {
+    match first_violation(0..SEEDS, Some(fault)) {
+        Ok(tally) => panic!("{fault:?} is not found in {SEEDS} seeds: {tally:?}"),
+        Err((seed, violation)) => {
+            println!("{fault:?}: seed {seed}: {violation:?}");
+            assert!(
+                expected.contains(&violation.invariant),
+                "{fault:?} shows as {violation:?} in seed {seed}"
+            );
+        }
+    }
+}
+
+#[test]
+fn outputs_that_leave_before_their_ack_are_seen() {
+    is_found(Fault::ReleaseWhenSent, &[OutputCommit]);
+}
+
+#[test]
+fn a_primary_that_forgets_that_its_first_checkpoint_may_be_there_is_seen() {
+    is_found(Fault::SoloAlthoughSent, &[OutputCommit]);
+}
+
+#[test]
+fn pages_that_are_applied_before_their_commit_are_seen() {
+    is_found(Fault::ApplyBeforeCommit, &[AllOrNothing, NoPageLost]);
+}
+
+#[test]
+fn changes_of_what_is_not_there_are_seen() {
+    is_found(Fault::StaleBase, &[AllOrNothing, NoPageLost]);
+}
+
+#[test]
+fn pages_of_a_failed_checkpoint_that_are_forgotten_are_seen() {
+    is_found(Fault::ForgetOwedPages, &[NoPageLost]);
+}
+
+#[test]
+fn a_guest_that_runs_on_after_its_end_is_seen() {
+    is_found(Fault::RunOnAlthoughHalted, &[OneLife]);
+}
+
+#[test]
+fn a_promotion_of_what_is_not_complete_is_seen() {
+    is_found(Fault::PromoteAnything, &[AllOrNothing, Soundness]);
+}

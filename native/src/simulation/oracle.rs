@@ -1,0 +1,409 @@
+//! Who watches: knows everything that every guest did, and whether what is seen and kept agrees with the invariants.
+//!
+//! A *line* is one unbroken history of the guest. Cold starts and promotions begin a new one; a promoted guest's line has a
+//! parent, and the moment at which it left it. What the world has seen must all lie in the past of the guest that lives.
+
+use std::collections::{HashMap, VecDeque};
+
+use super::machine::Stamp;
+use super::world::NODES;
+use crate::limits::PAGE_BYTES;
+
+/// Captures that are kept for comparison; a replica is never further behind.
+const CAPTURES_KEPT: usize = 24;
+
+/// What may be violated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Invariant {
+    /// I1: nothing is seen of an epoch that could still be lost.
+    OutputCommit,
+    /// I4: a replica is exactly what one capture was.
+    AllOrNothing,
+    /// I5: a page that was written is sent.
+    NoPageLost,
+    /// I7: one guest at a time, and none that has ended.
+    OneLife,
+    /// Once nothing is broken any more, a replica is complete again and every output has left.
+    Progress,
+    /// The engine has not failed.
+    Soundness,
+}
+
+/// What was found.
+#[derive(Debug, Clone)]
+pub(super) struct Violation {
+    pub(super) invariant: Invariant,
+    pub(super) message: String,
+}
+
+/// A point in a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Moment {
+    pub(super) line: u64,
+    pub(super) number: u64,
+}
+
+/// What a guest was when it was captured.
+pub(super) struct Capture {
+    pub(super) at: Moment,
+    pub(super) chain: u64,
+    pub(super) ram: Vec<u8>,
+}
+
+#[derive(Default)]
+struct Line {
+    parent: Option<Moment>,
+    /// The last moment of it that the world has seen something of.
+    seen: u64,
+    /// The last moment that a secondary has held, in the generation that runs; `None` while the guest is solo.
+    held: Option<u64>,
+    /// The same, before an order to be solo that was not answered yet.
+    before_solo: Option<u64>,
+    /// The last output that left the host on which the line lives.
+    left: u64,
+    ended: bool,
+}
+
+/// A complete replica as last looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Held {
+    capture: u64,
+    at: Moment,
+}
+
+/// What a secondary says that it has.
+pub(super) struct Claim<'a> {
+    pub(super) generation: u64,
+    pub(super) epoch: u64,
+    pub(super) device_state: &'a [u8],
+    pub(super) ram: &'a [u8],
+    /// RAM may have changed since the last look.
+    pub(super) written_to: bool,
+}
+
+pub(super) struct Oracle {
+    lines: Vec<Line>,
+    captures: VecDeque<(u64, Capture)>,
+    captured: u64,
+    sent: HashMap<Moment, u64>,
+    replicas: [Option<Held>; NODES],
+    /// Which capture each epoch of each generation turned out to be, on each host as long as its replica lives.
+    epochs: [HashMap<(u64, u64), u64>; NODES],
+    /// The line of the guest that was resumed last.
+    living: Option<u64>,
+    violation: Option<Violation>,
+    traced: bool,
+    pub(super) tally: Tally,
+}
+
+/// What a seed has gone through.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Tally {
+    pub(super) captures: u64,
+    pub(super) epochs_held: u64,
+    pub(super) packets_seen: u64,
+    pub(super) hot_promotions: u64,
+}
+
+impl Oracle {
+    pub(super) fn new(traced: bool) -> Self {
+        Self {
+            lines: Vec::new(),
+            captures: VecDeque::new(),
+            captured: 0,
+            sent: HashMap::new(),
+            replicas: [None; NODES],
+            epochs: Default::default(),
+            living: None,
+            violation: None,
+            traced,
+            tally: Tally::default(),
+        }
+    }
+
+    pub(super) fn violated(&mut self, invariant: Invariant, message: String) {
+        if self.traced {
+            println!("VIOLATED {invariant:?}: {message}");
+        }
+        self.violation
+            .get_or_insert(Violation { invariant, message });
+    }
+
+    pub(super) fn violation(&self) -> Option<Violation> {
+        self.violation.clone()
+    }
+
+    fn line(&mut self, line: u64) -> &mut Line {
+        &mut self.lines[usize::try_from(line).expect("few")]
+    }
+
+    /// A machine is switched on.
+    pub(super) fn boot(&mut self) -> Moment {
+        self.begin(None)
+    }
+
+    fn begin(&mut self, parent: Option<Moment>) -> Moment {
+        let number = parent.map_or(0, |parent| parent.number);
+        self.lines.push(Line {
+            parent,
+            ..Line::default()
+        });
+        Moment {
+            line: self.lines.len() as u64 - 1,
+            number,
+        }
+    }
+
+    /// The guest has sent a packet to whoever listens.
+    pub(super) fn sent(&mut self, stamp: Stamp) {
+        self.sent.insert(stamp.at, stamp.chain);
+    }
+
+    /// The guest was saved.
+    pub(super) fn capture(&mut self, capture: Capture) -> Stamp {
+        self.captured += 1;
+        self.tally.captures += 1;
+        let stamp = Stamp {
+            at: capture.at,
+            chain: capture.chain,
+            capture: self.captured,
+        };
+        self.captures.push_back((self.captured, capture));
+        if self.captures.len() > CAPTURES_KEPT {
+            self.captures.pop_front();
+        }
+        stamp
+    }
+
+    /// The guest runs from here on.
+    pub(super) fn resumed(&mut self, at: Moment) {
+        self.living = Some(at.line);
+        if self.line(at.line).ended {
+            let message = format!("the guest had powered itself off before {at:?}");
+            self.violated(Invariant::OneLife, message);
+        }
+    }
+
+    /// The guest's end was told to the world.
+    pub(super) fn ended(&mut self, line: u64) {
+        self.line(line).ended = true;
+    }
+
+    /// The cluster lets this line run without a replica, in a new generation, if its engine does.
+    pub(super) fn offer_solo(&mut self, line: u64) {
+        let line = self.line(line);
+        line.before_solo = line.held.take();
+    }
+
+    /// The engine did not: what has left in between must not have.
+    pub(super) fn refused_solo(&mut self, line: u64) {
+        let place = self.line(line);
+        place.held = place.held.max(place.before_solo.take());
+        let (held, left) = (place.held, place.left);
+        if held.is_some_and(|held| left > held) {
+            let message = format!("line {line} was let out up to {left}, but refused to be solo");
+            self.violated(Invariant::OutputCommit, message);
+        }
+    }
+
+    /// Whether `moment` lies in the past of `line`, or in it.
+    fn is_of(&self, moment: Moment, line: u64) -> bool {
+        let (mut line, mut latest) = (line, u64::MAX);
+        loop {
+            if moment.line == line {
+                return moment.number <= latest;
+            }
+            match self.lines[usize::try_from(line).expect("few")].parent {
+                Some(parent) => (line, latest) = (parent.line, parent.number.min(latest)),
+                None => return false,
+            }
+        }
+    }
+
+    /// A packet has left host `node`, on which the guest is at `at`.
+    pub(super) fn left(&mut self, node: usize, at: Option<Moment>, packet: &[u8]) {
+        self.tally.packets_seen += 1;
+        let Some(stamp) = Stamp::decode(packet) else {
+            let message = format!("host {node} let a packet out that no guest has sent");
+            return self.violated(Invariant::AllOrNothing, message);
+        };
+        let moment = stamp.at;
+        if self.sent.get(&moment) != Some(&stamp.chain) {
+            let message = format!("host {node} let a packet out that no guest sent at {moment:?}");
+            return self.violated(Invariant::AllOrNothing, message);
+        }
+        let own = at.map(|at| at.line);
+        for line in own.into_iter().chain(self.living) {
+            if !self.is_of(moment, line) {
+                let message = format!(
+                    "host {node} let a packet of {moment:?} out, which is not in the past of line {line}"
+                );
+                self.violated(Invariant::OneLife, message);
+            }
+        }
+        for replica in self.replicas.into_iter().flatten() {
+            if replica.at.line == moment.line && replica.at.number < moment.number {
+                let message = format!(
+                    "host {node} let a packet of {moment:?} out; the replica is at {:?}",
+                    replica.at
+                );
+                self.violated(Invariant::OutputCommit, message);
+            }
+        }
+        let is_own = own == Some(moment.line);
+        let line = self.line(moment.line);
+        if is_own {
+            let (held, left) = (line.held, line.left);
+            line.left = line.left.max(moment.number);
+            if held.is_some_and(|held| moment.number > held) {
+                let message = format!(
+                    "host {node} let a packet of {moment:?} out; a secondary has held no more than {held:?}"
+                );
+                self.violated(Invariant::OutputCommit, message);
+            } else if left >= moment.number {
+                let message =
+                    format!("host {node} let a packet of {moment:?} out after one of {left}");
+                self.violated(Invariant::OutputCommit, message);
+            }
+        }
+        let line = self.line(moment.line);
+        line.seen = line.seen.max(moment.number);
+    }
+
+    /// Whether all that the guest sent up to now, in its own line, has left.
+    pub(super) fn has_all_left(&self, at: Moment) -> bool {
+        let left = self.lines[usize::try_from(at.line).expect("few")].left;
+        !self
+            .sent
+            .keys()
+            .any(|sent| sent.line == at.line && sent.number > left)
+    }
+
+    /// Host `node` has no complete replica.
+    pub(super) fn has_none(&mut self, node: usize) {
+        self.replicas[node] = None;
+        self.epochs[node].clear();
+    }
+
+    /// Host `node` says that it has a complete replica: is it what was captured, and does it contain all that was seen?
+    pub(super) fn look(&mut self, node: usize, claim: &Claim<'_>) {
+        let Some(stamp) = Stamp::decode(claim.device_state) else {
+            let message = format!("the device state on host {node} is not one that was saved");
+            return self.violated(Invariant::AllOrNothing, message);
+        };
+        let held = Held {
+            capture: stamp.capture,
+            at: stamp.at,
+        };
+        let before = self.replicas[node];
+        if before == Some(held) && !claim.written_to {
+            return;
+        }
+        if before.is_some_and(|before| before.capture > held.capture) {
+            let message =
+                format!("the replica on host {node} went back from {before:?} to {held:?}");
+            self.violated(Invariant::AllOrNothing, message);
+        }
+        if before != Some(held) {
+            self.tally.epochs_held += 1;
+            let place = (claim.generation, claim.epoch);
+            let known = self.epochs[node].insert(place, held.capture);
+            if known.is_some_and(|known| known != held.capture) {
+                let message = format!(
+                    "epoch {} of generation {} is two different captures",
+                    claim.epoch, claim.generation
+                );
+                self.violated(Invariant::AllOrNothing, message);
+            }
+        }
+        self.replicas[node] = Some(held);
+        self.compare(node, held, claim.ram);
+        let line = self.line(held.at.line);
+        line.held = Some(line.held.unwrap_or(0).max(held.at.number));
+        let seen = line.seen;
+        if seen > held.at.number {
+            let message = format!(
+                "the world has seen {seen} of line {}; the replica on host {node} is at {}",
+                held.at.line, held.at.number
+            );
+            self.violated(Invariant::OutputCommit, message);
+        }
+    }
+
+    fn compare(&mut self, node: usize, held: Held, ram: &[u8]) {
+        let (pages, _) = ram.as_chunks::<PAGE_BYTES>();
+        let Some(index) = self.captures.iter().position(|(id, _)| *id == held.capture) else {
+            let message = format!("the replica on host {node} is of a capture long gone: {held:?}");
+            return self.violated(Invariant::AllOrNothing, message);
+        };
+        let (expected, _) = self.captures[index].1.ram.as_chunks::<PAGE_BYTES>();
+        let Some(page) = (0..pages.len()).find(|&page| pages[page] != expected[page]) else {
+            return;
+        };
+        // What it was in an earlier capture was not sent again; anything else should not be here at all.
+        let is_old = self.captures.range(..index).any(|(_, capture)| {
+            let (earlier, _) = capture.ram.as_chunks::<PAGE_BYTES>();
+            capture.at.line == held.at.line && earlier[page] == pages[page]
+        });
+        let invariant = if is_old {
+            Invariant::NoPageLost
+        } else {
+            Invariant::AllOrNothing
+        };
+        let message =
+            format!("page {page} of the replica on host {node} is not as captured: {held:?}");
+        self.violated(invariant, message);
+    }
+
+    /// A state is tried on a replica that is arriving.
+    pub(super) fn tried(&mut self, device_state: &[u8], ram: &[u8]) {
+        match Stamp::decode(device_state) {
+            Some(Stamp { at, capture, .. }) => self.compare(NODES, Held { capture, at }, ram),
+            None => self.violated(
+                Invariant::AllOrNothing,
+                "a state is tried that is not one that was saved".to_owned(),
+            ),
+        }
+    }
+
+    /// A machine is given a replica's state and goes on from it.
+    pub(super) fn load(&mut self, device_state: &[u8], ram: &[u8]) -> Option<Stamp> {
+        self.tally.hot_promotions += 1;
+        let Some(stamp) = Stamp::decode(device_state) else {
+            self.violated(
+                Invariant::AllOrNothing,
+                "a state was promoted that is not one that was saved".to_owned(),
+            );
+            return None;
+        };
+        let held = Held {
+            capture: stamp.capture,
+            at: stamp.at,
+        };
+        self.compare(NODES, held, ram);
+        let line = self.line(stamp.at.line);
+        let (seen, ended) = (line.seen, line.ended);
+        if seen > stamp.at.number {
+            let message = format!(
+                "the world has seen {seen} of line {}, but the promoted guest is at {}",
+                stamp.at.line, stamp.at.number
+            );
+            self.violated(Invariant::OutputCommit, message);
+        }
+        if ended {
+            let message = format!("the guest had ended: {:?} was promoted", stamp.at);
+            self.violated(Invariant::OneLife, message);
+        }
+        let at = self.begin(Some(stamp.at));
+        Some(Stamp { at, ..stamp })
+    }
+}
+
+impl std::ops::AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        self.captures += other.captures;
+        self.epochs_held += other.epochs_held;
+        self.packets_seen += other.packets_seen;
+        self.hot_promotions += other.hot_promotions;
+    }
+}
