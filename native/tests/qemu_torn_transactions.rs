@@ -2,16 +2,12 @@
 
 mod common;
 
-use std::thread;
-use std::time::Duration;
-
 use common::client::{Traffic, tell};
 use common::engine::{Engine, protected_pair, proxied_spec};
 use common::proxy::{Fault, Proxy};
-use common::ram::Ram;
+use common::ram::{Ram, switch_over_with_equal_ram};
 use common::random::Random;
 use common::{eventually, in_guest_lab};
-use serde_json::json;
 
 #[test]
 fn a_spoiled_transaction_changes_nothing_and_no_page_is_lost() {
@@ -49,7 +45,9 @@ fn a_spoiled_transaction_changes_nothing_and_no_page_is_lost() {
             "{anew:?}"
         );
 
-        second_takes_over_with_equal_ram(&first, &second, &to_second, &mut traffic);
+        let used = switch_over_with_equal_ram(&first, &second, &to_second, 2);
+        assert!(used > 8192, "the guest has dirtied pages");
+        traffic.flows(20);
         second.wait_state("protected");
         traffic.flows(20);
 
@@ -114,30 +112,4 @@ fn spoil(first: &Engine, second: &Engine, proxy: &Proxy, random: &mut Random, fa
     first.wait_state("frozen");
     proxy.heal();
     first.wait_state("protected");
-}
-
-/// A switchover gives the moment at which both RAMs stand still: the guest is stopped for good here, and has not begun there.
-fn second_takes_over_with_equal_ram(
-    first: &Engine,
-    second: &Engine,
-    proxy: &Proxy,
-    traffic: &mut Traffic,
-) {
-    proxy.withhold_handover_ack();
-    let demotion = first.order_later(json!({"command": "demote", "timeout_ms": 90_000}));
-    eventually("the guest is offered", || proxy.offered().then_some(()));
-    second.wait_state("handed-over");
-    let (ours, theirs) = (Ram::of(first), Ram::of(second));
-    ours.must_equal(&theirs, "primary and secondary, in sync");
-    assert!(ours.used_pages() > 8192, "the guest has dirtied pages");
-    // They do stand still.
-    thread::sleep(Duration::from_millis(100));
-    ours.must_equal(&Ram::of(first), "a guest that is stopped");
-    // The answer is lost: the guest may run there, so it never runs here again.
-    proxy.heal();
-    let outcome = demotion.join().expect("thread").expect("demote");
-    assert_eq!(outcome["demoted"], "discarded");
-    first.wait_state("empty");
-    second.promote("hot", 2).expect("promote");
-    traffic.flows(20);
 }

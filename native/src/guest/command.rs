@@ -61,7 +61,15 @@ pub fn arguments(
         )
         .into(),
     );
-    add("-accel", accel.name().into());
+    add(
+        "-accel",
+        match accel {
+            Accel::Kvm => "kvm",
+            // A thread for each vCPU.
+            Accel::Tcg => "tcg,thread=multi",
+        }
+        .into(),
+    );
     add("-cpu", machine.cpu.clone().into());
     add("-smp", machine.vcpus.to_string().into());
     add("-m", format!("{memory}M").into());

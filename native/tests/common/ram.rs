@@ -2,8 +2,14 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
+use std::thread;
+use std::time::Duration;
+
+use serde_json::json;
 
 use super::engine::Engine;
+use super::eventually;
+use super::proxy::Proxy;
 
 const PAGE_BYTES: usize = 4096;
 
@@ -75,4 +81,30 @@ fn file_of(engine: &Engine) -> File {
         .write(true)
         .open(found.remove(0))
         .expect("open guest RAM")
+}
+
+/// A switchover gives the moment at which both RAMs stand still: the guest is stopped for good here, and has not begun there.
+/// `proxy` is the one before `second`. Returns how many pages are in use.
+pub fn switch_over_with_equal_ram(
+    first: &Engine,
+    second: &Engine,
+    proxy: &Proxy,
+    generation: u64,
+) -> usize {
+    proxy.withhold_handover_ack();
+    let demotion = first.order_later(json!({"command": "demote", "timeout_ms": 90_000}));
+    eventually("the guest is offered", || proxy.offered().then_some(()));
+    second.wait_state("handed-over");
+    let (ours, theirs) = (Ram::of(first), Ram::of(second));
+    ours.must_equal(&theirs, "primary and secondary, in sync");
+    // They do stand still.
+    thread::sleep(Duration::from_millis(100));
+    ours.must_equal(&Ram::of(first), "a guest that is stopped");
+    // The answer is lost: the guest may run there, so it never runs here again.
+    proxy.heal();
+    let outcome = demotion.join().expect("thread").expect("demote");
+    assert_eq!(outcome["demoted"], "discarded");
+    first.wait_state("empty");
+    second.promote("hot", generation).expect("promote");
+    ours.used_pages()
 }

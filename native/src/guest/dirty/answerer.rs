@@ -55,6 +55,8 @@ pub(super) fn lock(ground: &Mutex<Ground>) -> MutexGuard<'_, Ground> {
 }
 
 fn run(ground: &Mutex<Ground>, faults: &OwnedFd, stop: &Wake) {
+    // A vCPU waits for each answer. Where this is not allowed, it waits for its turn of the processor, too.
+    let _ = rustix::process::nice(-10);
     let mut next_cooling = Instant::now();
     loop {
         let left = next_cooling.saturating_duration_since(Instant::now());
