@@ -45,6 +45,21 @@ function show(value: unknown): string {
   return typeof value === 'string' ? value : JSON.stringify(value ?? null);
 }
 
+/** How far a baseline is, at which rate, for how long still, and what the guest has to bear for it. */
+function describeProgress(progress: Fields): string {
+  const mebibytes = (bytes: unknown): string => `${Math.round(Number(bytes) / 1_048_576)} MiB`;
+  const seconds = progress['remaining_seconds'];
+  const brake = Number(progress['brake_percent']);
+  return [
+    `${show(progress['percent'])}%`,
+    `round ${show(progress['round'])}`,
+    `${mebibytes(progress['bytes_per_second'])}/s`,
+    `${mebibytes(progress['remaining_bytes'])} left`,
+    ...(typeof seconds === 'number' ? [`about ${seconds} s`] : []),
+    ...(brake > 0 ? [`the guest is paused ${brake}% of the time to let the link keep up`] : []),
+  ].join(', ');
+}
+
 /** The lines about one resource. */
 export function describe(one: Fields): string {
   const rows: [string, string][] = [];
@@ -57,7 +72,7 @@ export function describe(one: Fields): string {
     const pause = fieldsOf(engine['pause_us']);
     const progress = fieldsOf(engine['sync_progress']);
     rows.push(['state', `${show(engine['role'])}, ${show(engine['state'])}`]);
-    if (progress) rows.push(['sync', `${show(progress['percent'])}%`]);
+    if (progress) rows.push(['sync', describeProgress(progress)]);
     rows.push(['generation', `${show(engine['generation'])}, epoch ${show(engine['epoch'])}`]);
     if (peer)
       rows.push([

@@ -47,7 +47,15 @@ export const engineStatus = v.object({
   tuning,
   qemu_pid: v.nullable(count),
   sync_progress: v.nullable(
-    v.object({ percent: count, round: count, bytes: count, bytes_per_second: count }),
+    v.object({
+      percent: count,
+      round: count,
+      bytes: count,
+      bytes_per_second: count,
+      remaining_bytes: count,
+      remaining_seconds: v.nullable(count),
+      brake_percent: count,
+    }),
   ),
   held_packets: count,
   held_bytes: count,

@@ -77,11 +77,23 @@ test('an incomplete replica is refused with the reason, and the engine is not ev
       role: 'secondary',
       state: 'receiving',
       generation: 2,
-      sync_progress: { percent: 43, round: 1, bytes: 1, bytes_per_second: 1 },
+      sync_progress: {
+        percent: 43,
+        round: 1,
+        bytes: 1,
+        bytes_per_second: 4_200_000,
+        remaining_bytes: 151_000_000,
+        remaining_seconds: 36,
+        brake_percent: 60,
+      },
     },
   });
   await host.run('start');
   const before = await host.state();
+  const shown = await host.run('status vm1');
+  expect(shown.stdout).toContain(
+    '43%, round 1, 4 MiB/s, 144 MiB left, about 36 s, the guest is paused 60% of the time to let the link keep up\n',
+  );
   const promoted = await host.run('promote');
   expect(promoted.code).toBe(1);
   expect(promoted.reason).toBe(

@@ -210,7 +210,15 @@ describe('decidePromotion', () => {
   });
 
   test('an incomplete replica is refused with its progress', () => {
-    const sync_progress = { percent: 43, round: 1, bytes: 1, bytes_per_second: 1 };
+    const sync_progress = {
+      percent: 43,
+      round: 1,
+      bytes: 1,
+      bytes_per_second: 1,
+      remaining_bytes: 1,
+      remaining_seconds: null,
+      brake_percent: 0,
+    };
     expect(decidePromotion({ ...base, engine: status({ state: 'receiving', sync_progress }) })).toEqual({
       kind: 'refuse',
       reason: 'the replica on n2 is not complete (43%): promoting it would start a broken guest',

@@ -111,6 +111,12 @@ pub struct SyncProgress {
     pub bytes: u64,
     /// Rate, bytes per second.
     pub bytes_per_second: u64,
+    /// Bytes that the secondary lacks at this moment; what the guest writes meanwhile comes to that.
+    pub remaining_bytes: u64,
+    /// Estimate of how long it will take, seconds; null while nothing is known.
+    pub remaining_seconds: Option<u64>,
+    /// Share of the time for which the guest is paused because it writes faster than the link carries, percent.
+    pub brake_percent: u8,
 }
 
 /// Quantiles of a measure; the field's name has the unit.

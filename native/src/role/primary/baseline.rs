@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::convergence::{BRAKE_MAX_PERCENT, Brake, Convergence, Round, Verdict};
 use super::encoding::Chunks;
 use super::trial::TrialStage;
 use super::{Engine, Fatal, Ports, Primary};
@@ -9,15 +10,13 @@ use crate::checkpoint::Compression;
 use crate::control::messages::SyncProgress;
 use crate::guest::Vm;
 use crate::guest::pages::PageSet;
-use crate::limits::PAGE_BYTES;
+use crate::limits::{PAGE_BYTES, TRIALS_APART};
 use crate::wire::CapturedRun;
 
 /// Share of the staging area that may be left for the first checkpoint, which sends it while the guest is paused.
 const REST_DIVISOR: usize = 4;
-/// Rounds without getting closer after which the rest is sent while the guest is paused.
-const FRUITLESS_ROUNDS_MAX: u32 = 3;
-/// Longest pause that a guest is put through for its first checkpoint, estimated from the rate so far (seconds).
-const FIRST_PAUSE_MAX_S: f64 = 1.0;
+/// Largest share of a round's pages that are expected to have been written again at its end, for an estimate.
+const REWRITTEN_MAX: f64 = 0.9;
 
 /// A baseline on its way.
 #[derive(Debug)]
@@ -26,25 +25,35 @@ pub(super) struct Baseline {
     /// Where the next chunk begins.
     cursor: usize,
     sent_pages: u64,
-    fewest_left: usize,
-    rest_pages: usize,
-    fruitless_rounds: u32,
     since: Instant,
+    convergence: Convergence,
+    brake: Brake,
+    /// When the round began, the pages that had been sent by then, and the bytes that the link had been given.
+    began: (Instant, u64, u64),
+    /// Pages that the link carries in a second, once a round is over, and the share of them that is written again meanwhile.
+    rate: Option<(f64, f64)>,
     /// Whether the secondary could go on with the guest.
     pub(super) trial: TrialStage,
     pub(super) chunks: Chunks,
 }
 
 impl Baseline {
-    pub(super) fn new(staging_pages: usize, compression: Compression, now: Instant) -> Self {
+    /// Begins on a link that has been given `link_bytes`.
+    pub(super) fn new(
+        staging_pages: usize,
+        compression: Compression,
+        link_bytes: u64,
+        now: Instant,
+    ) -> Self {
         Self {
             round: 1,
             cursor: 0,
             sent_pages: 0,
-            fewest_left: usize::MAX,
-            rest_pages: staging_pages / REST_DIVISOR,
-            fruitless_rounds: 0,
             since: now,
+            convergence: Convergence::new(staging_pages / REST_DIVISOR),
+            brake: Brake::new(now),
+            began: (now, 0, link_bytes),
+            rate: None,
             trial: TrialStage::Ahead,
             chunks: Chunks::new(compression),
         }
@@ -56,22 +65,51 @@ impl Baseline {
     }
 
     /// The secondary could go on with the guest. Rounds go on over what was written meanwhile.
-    pub(super) fn pass_trial(&mut self) {
+    pub(super) fn pass_trial(&mut self, link_bytes: u64, now: Instant) {
         self.trial = TrialStage::Passed;
-        self.cursor = 0;
-        (self.fewest_left, self.fruitless_rounds) = (usize::MAX, 0);
+        self.convergence.interrupted();
+        self.begin_round(link_bytes, now);
     }
 
     pub(super) fn note_sent(&mut self, runs: &[CapturedRun]) {
         self.sent_pages += runs.iter().map(|run| u64::from(run.pages)).sum::<u64>();
     }
 
+    /// Whether the guest is to stand still at `now`, so that the link keeps up with it. The brake is let go while the secondary
+    /// tries.
+    pub(super) fn brakes(&mut self, now: Instant) -> bool {
+        let percent = self.brake_percent();
+        self.brake.stands(percent, now)
+    }
+
+    fn brake_percent(&self) -> u8 {
+        if self.is_sending() {
+            self.convergence.brake_percent()
+        } else {
+            0
+        }
+    }
+
+    /// When the guest is to be stopped or let go next, if it is braked.
+    pub(super) fn brake_due(&self) -> Option<Instant> {
+        (self.brake_percent() > 0).then(|| self.brake.due())
+    }
+
     pub(super) fn progress(&self, owed: &PageSet, now: Instant) -> SyncProgress {
         let (total, left) = (owed.capacity() as u64, owed.count() as u64);
         let bytes = self.sent_pages * PAGE_BYTES as u64;
-        let elapsed_us = u64::try_from(self.elapsed(now).as_micros())
+        let elapsed = now.saturating_duration_since(self.since);
+        let elapsed_us = u64::try_from(elapsed.as_micros())
             .unwrap_or(u64::MAX)
             .max(1);
+        let remaining_seconds = self.rate.or_else(|| {
+            let rate = as_f64(self.sent_pages) / elapsed.as_secs_f64();
+            (rate >= 1.0).then_some((rate, 0.0))
+        });
+        let remaining_seconds = remaining_seconds.map(|(rate, rewritten)| {
+            let seconds = as_f64(left) / rate.max(1.0) / (1.0 - rewritten.min(REWRITTEN_MAX));
+            Duration::try_from_secs_f64(seconds.ceil()).map_or(u64::MAX, |left| left.as_secs())
+        });
         SyncProgress {
             percent: u8::try_from((total - left) * 100 / total.max(1))
                 .unwrap_or(100)
@@ -79,45 +117,58 @@ impl Baseline {
             round: self.round,
             bytes,
             bytes_per_second: bytes.saturating_mul(1_000_000) / elapsed_us,
+            remaining_bytes: left * PAGE_BYTES as u64,
+            remaining_seconds,
+            brake_percent: self.brake_percent(),
         }
     }
 
-    fn elapsed(&self, now: Instant) -> Duration {
-        now.saturating_duration_since(self.since)
-    }
-
-    /// Whether so few pages are left, or so little is gained by another round, that the first checkpoint takes the rest
-    /// with the guest paused. A guest that would be paused for too long stays without a replica instead, unless somebody
-    /// who wants it elsewhere is waiting.
-    fn is_close_enough(&mut self, left: usize, hurried: bool, now: Instant) -> bool {
-        if left < self.fewest_left {
-            self.fewest_left = left;
-            self.fruitless_rounds = 0;
+    /// A round is over and `left` pages are left: what follows.
+    fn end_round(&mut self, left: usize, hurried: bool, link_bytes: u64, now: Instant) -> Verdict {
+        let (began, sent_before, link_before) = self.began;
+        let sent = self.sent_pages - sent_before;
+        let seconds = (now.saturating_duration_since(began).as_secs_f64()).max(1e-6);
+        // Of the first round most may be zero pages, which cost nothing; later ones are like what is to come.
+        let carried = if self.round == 1 {
+            (link_bytes - link_before) / PAGE_BYTES as u64
         } else {
-            self.fruitless_rounds += 1;
+            sent
+        };
+        let pages_per_second = as_f64(carried) / seconds;
+        if sent > 0 {
+            let rewritten = as_f64(left as u64) / as_f64(sent);
+            self.rate = Some((pages_per_second, rewritten));
         }
-        let fruitless = self.fruitless_rounds >= FRUITLESS_ROUNDS_MAX;
-        let sent = usize::try_from(self.sent_pages)
-            .unwrap_or(usize::MAX)
-            .max(1);
-        let pause_s = self.elapsed(now).as_secs_f64() * pages_as_f64(left) / pages_as_f64(sent);
-        if left > self.rest_pages && fruitless && !hurried && pause_s > FIRST_PAUSE_MAX_S {
-            if self.fruitless_rounds.is_power_of_two() {
-                tracing::warn!(
-                    rounds = self.round,
-                    left,
-                    pause_s,
-                    "the guest writes faster than the link carries: no replica yet"
-                );
-            }
-            return false;
+        let before = self.convergence.brake_percent();
+        let round = Round {
+            sent: usize::try_from(sent).unwrap_or(usize::MAX),
+            pages_per_second,
+            seconds,
+            left,
+        };
+        let verdict = self.convergence.judge(round, hurried);
+        let percent = self.convergence.brake_percent();
+        if percent != before {
+            tracing::warn!(
+                round = self.round,
+                left,
+                percent,
+                "the guest writes faster than the link carries: it is braked until it has a replica"
+            );
         }
-        left <= self.rest_pages || fruitless
+        self.begin_round(link_bytes, now);
+        verdict
+    }
+
+    fn begin_round(&mut self, link_bytes: u64, now: Instant) {
+        self.round += 1;
+        self.cursor = 0;
+        self.began = (now, self.sent_pages, link_bytes);
     }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "page counts are far below 2^52")]
-fn pages_as_f64(pages: usize) -> f64 {
+fn as_f64(pages: u64) -> f64 {
     pages as f64
 }
 
@@ -150,57 +201,59 @@ impl<P: Ports> Primary<P> {
         self.guest.collect_dirty(&mut self.owed)?;
         let left = self.owed.count();
         let hurried = self.demotion.is_some();
-        if baseline.is_close_enough(left, hurried, engine.now()) {
-            if baseline.trial == TrialStage::Ahead {
-                return self.begin_trial(engine);
+        let now = engine.now();
+        match baseline.end_round(left, hurried, link.outgoing.bytes_encoded(), now) {
+            Verdict::Another => Ok(()),
+            Verdict::Enough if baseline.trial == TrialStage::Ahead => self.begin_trial(engine),
+            Verdict::Enough => {
+                tracing::info!(
+                    rounds = baseline.round,
+                    left,
+                    sent = baseline.sent_pages,
+                    elapsed = ?now.saturating_duration_since(baseline.since),
+                    "the baseline is there"
+                );
+                self.measured.relearn(baseline.chunks.ns_per_byte());
+                self.baseline = None;
+                self.first_checkpoint(engine)
             }
-            tracing::info!(
-                rounds = baseline.round,
-                left,
-                sent = baseline.sent_pages,
-                elapsed = ?baseline.elapsed(engine.now()),
-                "the baseline is there"
-            );
-            self.measured.relearn(baseline.chunks.ns_per_byte());
-            self.baseline = None;
-            return self.first_checkpoint(engine);
+            Verdict::Hopeless => {
+                let why = format!(
+                    "the guest writes faster than the link to {} carries, even when it runs for {} % of the time only: no \
+                     replica",
+                    engine.spec.peer.node,
+                    100 - BRAKE_MAX_PERCENT
+                );
+                self.give_up_baseline(engine, &why);
+                Ok(())
+            }
         }
-        baseline.round += 1;
-        baseline.cursor = 0;
+    }
+
+    /// Stops a guest that writes faster than the link carries, and lets it run again, in turn; lets it run when there is no
+    /// baseline any more.
+    pub(super) fn brake(&mut self, engine: &Engine<P>) -> Result<(), Fatal> {
+        let now = engine.now();
+        let brakes = (self.baseline.as_mut()).is_some_and(|baseline| baseline.brakes(now));
+        if brakes && !self.standing.for_baseline {
+            self.standing.for_baseline = true;
+            self.policy.interrupted();
+            self.guest.pause()?;
+        } else if !brakes && self.standing.for_baseline {
+            self.standing.for_baseline = false;
+            self.run_on(engine)?;
+        }
         Ok(())
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const STAGING: usize = 4096;
-
-    #[test]
-    fn rounds_go_on_while_they_help_and_end_when_they_do_not() {
-        let now = Instant::now();
-        let mut baseline = Baseline::new(STAGING, Compression::Off, now);
-        assert!(!baseline.is_close_enough(60_000, false, now));
-        assert!(!baseline.is_close_enough(20_000, false, now));
-        assert!(baseline.is_close_enough(STAGING / REST_DIVISOR, false, now));
-        let mut stuck = Baseline::new(STAGING, Compression::Off, now);
-        stuck.sent_pages = 1 << 40;
-        let verdicts: Vec<bool> = (0..4)
-            .map(|_| stuck.is_close_enough(50_000, false, now))
-            .collect();
-        assert_eq!(verdicts, [false, false, false, true]);
-    }
-
-    #[test]
-    fn a_guest_is_not_paused_for_long_to_get_its_replica_unless_it_has_to_move() {
-        let began = Instant::now();
-        let later = began + Duration::from_secs(10);
-        let mut slow = Baseline::new(STAGING, Compression::Off, began);
-        slow.sent_pages = 1;
-        for _ in 0..10 {
-            assert!(!slow.is_close_enough(50_000, false, later));
-        }
-        assert!(slow.is_close_enough(50_000, true, later));
+    /// No replica can be had from this peer now: it is left in peace for a while, and the guest goes on as before.
+    pub(super) fn give_up_baseline(&mut self, engine: &mut Engine<P>, why: &str) {
+        let message = format!("{why} (tried again in {} s)", TRIALS_APART.as_secs());
+        self.drop_link(engine);
+        self.dial_after = Some(engine.now() + TRIALS_APART);
+        engine.complain(message.clone());
+        // Whoever waits for a replica must know that none is coming.
+        self.dial_complaint = Some(message);
+        self.show(engine);
     }
 }

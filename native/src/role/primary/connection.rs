@@ -135,12 +135,11 @@ impl<P: Ports> Primary<P> {
         self.peer_outdated = None;
         self.last_acked = false;
         self.trial_failure = None;
-        self.baseline = Some(Baseline::new(
-            self.staging.pages(),
-            engine.tuning.compression,
-            engine.now(),
-        ));
         if let Some(link) = &mut self.link {
+            let link_bytes = link.outgoing.bytes_encoded();
+            let pages = self.staging.pages();
+            let (compression, now) = (engine.tuning.compression, engine.now());
+            self.baseline = Some(Baseline::new(pages, compression, link_bytes, now));
             link.encoder()
                 .control(ControlKind::SyncBegin, self.generation, self.epoch + 1, &[]);
         }
@@ -187,7 +186,7 @@ impl<P: Ports> Primary<P> {
             FrameKind::Ack => self.take_ack(engine, &header)?,
             FrameKind::TrialResult => {
                 let result = TrialResult::from_payload(frame.payload)?;
-                self.take_trial_result(&header, result)?;
+                self.take_trial_result(engine, &header, result)?;
             }
             FrameKind::HandoverAck => self.take_handover_ack(&header)?,
             FrameKind::EndAck => self.take_end_ack(engine, &header)?,

@@ -13,6 +13,7 @@
 mod baseline;
 mod commit;
 mod connection;
+mod convergence;
 mod demotion;
 mod encoding;
 mod orders;
@@ -85,11 +86,13 @@ struct Standing {
     for_hold: bool,
     /// Its last checkpoint is not acknowledged (`commit` is `sync`).
     for_ack: bool,
+    /// It writes faster than the link carries, and a baseline is on its way.
+    for_baseline: bool,
 }
 
 impl Standing {
     fn still(&self) -> bool {
-        self.for_hold || self.for_ack
+        self.for_hold || self.for_ack || self.for_baseline
     }
 }
 
@@ -231,6 +234,7 @@ impl<P: Ports> Primary<P> {
         }
         self.end_sync_pause(engine)?;
         self.throttle(engine)?;
+        self.brake(engine)?;
         self.advance_baseline(engine)?;
         if self.wants_checkpoint(engine) {
             // What has arrived by now should not wait for its copy until the guest runs again.
@@ -242,6 +246,8 @@ impl<P: Ports> Primary<P> {
         if self.is_ready_for_checkpoint() {
             self.guest.prepare_save()?;
         }
+        // Whatever ended a baseline has let its brake go.
+        self.brake(engine)?;
         self.tell_end();
         if let Some(next) = self.advance_demotion(engine)? {
             return Ok(Some(next));
@@ -404,7 +410,10 @@ impl<P: Ports> Primary<P> {
         let (role, state) = self.state();
         let guest = match &self.mode {
             Mode::Ended => GuestState::Ended,
-            _ if self.halt.is_some() || self.standing.still() => GuestState::Paused,
+            // As short as those of checkpoints are the stops of a brake.
+            _ if self.halt.is_some() || self.standing.for_hold || self.standing.for_ack => {
+                GuestState::Paused
+            }
             _ => GuestState::Running,
         };
         engine.show(Face {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::{Engine, Fatal, Ports, Primary, ack_timeout};
 use crate::guest::{AfterSave, Vm};
-use crate::limits::{TRIAL_TIMEOUT, TRIALS_APART};
+use crate::limits::TRIAL_TIMEOUT;
 use crate::link::LinkError;
 use crate::wire::{CapturedRun, ControlKind, FrameKind, Header, TrialResult, limits::MAX_HELLO};
 
@@ -127,17 +127,18 @@ impl<P: Ports> Primary<P> {
     /// The secondary has tried.
     pub(super) fn take_trial_result(
         &mut self,
+        engine: &Engine<P>,
         header: &Header,
         result: TrialResult,
     ) -> Result<(), LinkError> {
-        match &mut self.baseline {
-            Some(baseline)
+        match (&mut self.baseline, &self.link) {
+            (Some(baseline), Some(link))
                 if matches!(baseline.trial, TrialStage::UnderWay { .. })
                     && header.generation == self.generation
                     && header.epoch == self.epoch + 1 =>
             {
                 match result.failure {
-                    None => baseline.pass_trial(),
+                    None => baseline.pass_trial(link.outgoing.bytes_encoded(), engine.now()),
                     Some(why) => self.trial_failure = Some(why),
                 }
                 Ok(())
@@ -162,16 +163,10 @@ impl<P: Ports> Primary<P> {
             (None, None) => return,
         };
         let message = format!(
-            "{} could not go on with the guest: {why} (tried again in {} s)",
-            engine.spec.peer.node,
-            TRIALS_APART.as_secs()
+            "{} could not go on with the guest: {why}",
+            engine.spec.peer.node
         );
-        self.drop_link(engine);
-        self.dial_after = Some(engine.now() + TRIALS_APART);
-        engine.complain(message.clone());
-        // Whoever waits for a replica must know that none is coming.
-        self.dial_complaint = Some(message);
-        self.show(engine);
+        self.give_up_baseline(engine, &message);
     }
 
     /// Whether the peer is to be left in peace still.

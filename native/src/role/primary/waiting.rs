@@ -129,6 +129,9 @@ impl Primary<Host> {
         {
             return now;
         }
+        if let Some(due) = self.baseline.as_ref().and_then(Baseline::brake_due) {
+            deadline = deadline.min(due);
+        }
         if self.is_ready_for_checkpoint() {
             deadline = deadline.min(self.checkpoint_due());
         }

@@ -159,13 +159,20 @@ impl<P: Ports> Secondary<P> {
         let elapsed_us = u64::try_from(elapsed.as_micros())
             .unwrap_or(u64::MAX)
             .max(1);
+        let bytes_per_second = bytes.saturating_mul(1_000_000) / elapsed_us;
+        let remaining_bytes = total.saturating_sub(bytes);
         SyncProgress {
             percent: u8::try_from((bytes * 100 / total).min(99)).unwrap_or(99),
             round: u32::try_from(bytes / total)
                 .unwrap_or(u32::MAX)
                 .saturating_add(1),
             bytes,
-            bytes_per_second: bytes.saturating_mul(1_000_000) / elapsed_us,
+            bytes_per_second,
+            // How much is written again only the primary knows.
+            remaining_bytes,
+            remaining_seconds: (bytes_per_second > 0 && remaining_bytes > 0)
+                .then(|| remaining_bytes.div_ceil(bytes_per_second)),
+            brake_percent: 0,
         }
     }
 }
