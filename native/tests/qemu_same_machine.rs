@@ -202,7 +202,12 @@ fn nobody_waits_for_a_trial_that_takes_its_time() {
         first.kill();
         second.promote("hot", 2).expect("hot");
         traffic.flows(20);
+        // What a script has started is tracked like any other.
+        let third = Engine::start(&spec(lab, 1));
+        second.wait_state("protected");
+        traffic.flows(20);
         traffic.finish();
         second.stop();
+        third.stop();
     });
 }

@@ -3,7 +3,8 @@
 //! - it opens two userfaultfds of QEMU's address space and passes them to the engine over an inherited socket;
 //! - it keeps the guest's time: see `kemari_guest_clock` for what QEMU is told, [`trap`] and [`clock`] for how.
 //!
-//! The environment is cleaned, so that no child of QEMU's is concerned.
+//! The environment is cleaned, so that no child of QEMU's is concerned. Where a script that ends in `exec qemu…` has QEMU's place,
+//! its interpreter is left alone and passes the environment on.
 
 mod clock;
 mod kvm;
@@ -21,6 +22,9 @@ const CLOCK_VARIABLE: &CStr = c"KEMARI_PRELOAD_CLOCK";
 static CONSTRUCTOR: extern "C" fn() = begin;
 
 extern "C" fn begin() {
+    if is_interpreter() {
+        return;
+    }
     let (socket, page) = (take(SOCKET_VARIABLE), take(CLOCK_VARIABLE));
     if socket.is_none() && page.is_none() {
         return;
@@ -33,6 +37,29 @@ extern "C" fn begin() {
     if let Some(socket) = socket {
         userfault::hand_over(socket);
     }
+}
+
+/// Whether this program was started to run a script: then the file that was to be executed is not the program
+/// (getauxval(3), `AT_EXECFN`).
+fn is_interpreter() -> bool {
+    // SAFETY: no pointers go in; the kernel's string lives as long as the process.
+    let executed = unsafe { libc::getauxval(libc::AT_EXECFN) } as *const c_char;
+    if executed.is_null() {
+        return false;
+    }
+    match (file(executed), file(c"/proc/self/exe".as_ptr())) {
+        (Some(executed), Some(program)) => executed != program,
+        _ => false,
+    }
+}
+
+/// Device and inode of the file at `path`.
+fn file(path: *const c_char) -> Option<(libc::dev_t, libc::ino_t)> {
+    // SAFETY: stat is plain data, for which all zeros is a valid value.
+    let mut status: libc::stat = unsafe { std::mem::zeroed() };
+    // SAFETY: path is a NUL-terminated string, status is ours.
+    let outcome = unsafe { libc::stat(path, &raw mut status) };
+    (outcome == 0).then_some((status.st_dev, status.st_ino))
 }
 
 /// The number of a descriptor from the environment, and out of it.
