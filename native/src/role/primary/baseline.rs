@@ -129,7 +129,7 @@ impl Baseline {
         let sent = self.sent_pages - sent_before;
         let seconds = (now.saturating_duration_since(began).as_secs_f64()).max(1e-6);
         // Of the first round most may be zero pages, which cost nothing; later ones are like what is to come.
-        let carried = if self.round == 1 {
+        let carried = if sent_before == 0 {
             (link_bytes - link_before) / PAGE_BYTES as u64
         } else {
             sent
