@@ -11,7 +11,8 @@ pub(crate) enum Fault {
     SoloAlthoughSent,
     /// Pages of a transaction are applied as they come.
     ApplyBeforeCommit,
-    /// What the last connection's secondary had is believed of the next one, and changes are made of whatever is there.
+    /// What the secondary had some epochs or a connection ago is believed of it still, and changes are made of whatever is
+    /// there.
     StaleBase,
     /// Pages of a failed checkpoint are not sent again.
     ForgetOwedPages,

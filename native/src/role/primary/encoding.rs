@@ -7,6 +7,7 @@ use super::baseline::Baseline;
 use super::commit::InFlight;
 use super::{Engine, Ports, Primary};
 use crate::checkpoint::{Chooser, Compression, DrainRate, LinkRate, UNKNOWN_LINK_NS_PER_BYTE};
+use crate::fault::{Fault, makes};
 use crate::wire::Codec;
 
 /// What is known of the epochs and of the link.
@@ -151,6 +152,9 @@ impl<P: Ports> Primary<P> {
             engine
                 .board
                 .update(|status| status.encoding = Some(settled.shown()));
+        }
+        if makes(Fault::StaleBase) && !self.epoch.is_multiple_of(3) {
+            return;
         }
         if chooser.next().changes {
             let began = engine.now();
