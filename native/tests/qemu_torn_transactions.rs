@@ -3,7 +3,7 @@
 mod common;
 
 use common::client::{Traffic, tell};
-use common::engine::{Engine, protected_pair, proxied_spec};
+use common::engine::{Engine, proxied_spec};
 use common::proxy::{Fault, Proxy};
 use common::ram::{Ram, switch_over_with_equal_ram};
 use common::random::Random;
@@ -69,7 +69,18 @@ fn a_spoiled_transaction_changes_nothing_and_no_page_is_lost() {
 #[test]
 fn a_replica_whose_memory_is_not_what_the_primary_changes_is_discarded_and_built_anew() {
     in_guest_lab(|lab| {
-        let (first, second, mut traffic) = protected_pair(lab);
+        let proxy = Proxy::before(2);
+        let second = Engine::start(&proxied_spec(lab, 2));
+        let first = Engine::start(&proxied_spec(lab, 1));
+        first.promote("cold", 1).expect("cold");
+        first.wait_state("protected");
+        let mut traffic = Traffic::start();
+        // On a link that is slow enough changes are always worth what it costs to find them.
+        proxy.pace(5_000_000);
+        traffic.flows(20);
+        first.wait_status("changes travel", |status| {
+            ["delta", "lz4", "zstd"].contains(&status["encoding"].as_str().unwrap_or_default())
+        });
         let before = Ram::of(&second);
         traffic.flows(20);
         let busy = before.differing_pages(&Ram::of(&second));
@@ -80,6 +91,7 @@ fn a_replica_whose_memory_is_not_what_the_primary_changes_is_discarded_and_built
         eventually("the secondary notices before it acknowledges", || {
             (second.said("of the replica is not what the peer changes") > 0).then_some(())
         });
+        proxy.heal_pace();
         traffic.flows(50);
         first.wait_state("protected");
         first.kill();

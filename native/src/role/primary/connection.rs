@@ -150,13 +150,20 @@ impl<P: Ports> Primary<P> {
     pub(super) fn flush_link(&mut self, engine: &mut Engine<P>) {
         let Some(link) = &mut self.link else { return };
         if let Err(error) = link.flush(self.staging.body()) {
-            self.lose_link(engine, &error);
+            // A secondary that has left may have said so before: its farewell decides what may happen without it.
+            self.read_link(engine, Err(error));
         }
     }
 
     /// Reads and writes what is possible.
     pub(super) fn serve_link(&mut self, engine: &mut Engine<P>) {
-        self.flush_link(engine);
+        let Some(link) = &mut self.link else { return };
+        let flushed = link.flush(self.staging.body());
+        self.read_link(engine, flushed.map(|_| ()));
+    }
+
+    /// Reads what is possible, and gives the link up if that fails or `written` has.
+    fn read_link(&mut self, engine: &mut Engine<P>, written: Result<(), LinkError>) {
         let filled = match &mut self.link {
             Some(link) => link.fill(),
             None => return,
@@ -169,7 +176,7 @@ impl<P: Ports> Primary<P> {
                 Err(error) => break Err(error),
             }
         };
-        if let Err(error) = taken.and(filled.map(|_| ())) {
+        if let Err(error) = taken.and(written).and(filled.map(|_| ())) {
             self.lose_link(engine, &error);
         }
     }

@@ -5,7 +5,6 @@ use super::super::replica::ReplicaState;
 use super::super::{Engine, Ports};
 use super::Secondary;
 use super::connection::Connection;
-use super::trial::TrialStage;
 use crate::fault::{Fault, makes};
 use crate::guest::Vm;
 use crate::link::LinkError;
@@ -51,8 +50,7 @@ impl<P: Ports> Secondary<P> {
                         Ok(acknowledgement) => acknowledgement,
                         Err(base) => {
                             self.assembly.reject();
-                            self.replica.discard();
-                            self.trial = TrialStage::Absent;
+                            self.discard_replica();
                             return Err(LinkError::ForeignBase { base });
                         }
                     };
