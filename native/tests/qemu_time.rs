@@ -30,9 +30,14 @@ fn watching(lab: &Lab, node: u8) -> Value {
         .expect("text")
         .to_owned();
     spec["machine"]["cmdline"] = json!(format!("{cmdline} kemari.clock=1"));
-    spec["tuning"] = json!({
-        "sync_mode": "interval", "commit": "sync", "interval_ms": 1, "latency_budget_ms": 5, "paused_max_percent": 100
-    });
+    for (name, value) in [
+        ("sync_mode", json!("interval")),
+        ("commit", json!("sync")),
+        ("interval_ms", json!(1)),
+        ("paused_max_percent", json!(100)),
+    ] {
+        spec["tuning"][name] = value;
+    }
     spec["limits"]["ack_timeout_ms"] = json!(20_000);
     spec
 }
