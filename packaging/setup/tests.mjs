@@ -1,4 +1,5 @@
-// Runs every check one after another, shows what they print, and adds up what they found. The last line is the sum.
+// Runs every check one after another, shows what they print, and adds up what they found. What failed is named at the very
+// end, for whoever reads the end of a long log only; the last line is the sum.
 // usage: tests.mjs all|fast
 import { spawn } from 'node:child_process';
 import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
@@ -10,22 +11,24 @@ const start_ms = Date.now();
 const reports = 'cache/reports';
 await mkdir(reports, { recursive: true });
 
-/** Runs a command, showing its output while it runs. @returns {Promise<{ok: boolean, output: string}>} */
+/**
+ * Runs a command, showing its output while it runs. Its two streams are made one, so that the output is in the order in
+ * which it was written.
+ * @returns {Promise<{ok: boolean, output: string}>}
+ */
 function run(title, file, args, options = {}) {
   console.log(`\n=== ${title} (${Math.round((Date.now() - start_ms) / 1000)} s)`);
   return new Promise((resolve) => {
-    const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'], ...options });
+    const child = spawn('bash', ['-c', 'exec "$@" 2>&1', 'bash', file, ...args], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+      ...options,
+    });
     let output = '';
-    for (const [from, to] of [
-      [child.stdout, process.stdout],
-      [child.stderr, process.stderr],
-    ]) {
-      from.setEncoding('utf8');
-      from.on('data', (text) => {
-        output += text;
-        to.write(text);
-      });
-    }
+    child.stdout.setEncoding('utf8');
+    child.stdout.on('data', (text) => {
+      output += text;
+      process.stdout.write(text);
+    });
     child.on('error', (error) => {
       console.error(`${file} could not be started: ${error.message}`);
       resolve({ ok: false, output });
@@ -75,6 +78,11 @@ for (const [name, stage] of stages) counts.push({ name, ...(await stage()) });
 console.log('');
 for (const { name, passed, failed } of counts) console.log(`${name}: ${passed} passed, ${failed} failed`);
 console.log(`${Math.round((Date.now() - start_ms) / 1000)} s in all`);
+for (const { name, failures } of counts) {
+  for (const { file, test, error } of failures) {
+    console.log(`failed: ${[name, file, test].filter((part) => part !== '').join(' > ')}\n        ${error}`);
+  }
+}
 const passed = counts.reduce((sum, count) => sum + count.passed, 0);
 const failed = counts.reduce((sum, count) => sum + count.failed, 0);
 console.log(`${passed} passed, ${failed} failed`);

@@ -1,4 +1,5 @@
-// The sum at the end of `npm test` is only worth something if a stage cannot fail without being counted.
+// The sum at the end of `npm test` is only worth something if a stage cannot fail without being counted, and
+// what failed is named in it.
 import { execa } from 'execa';
 import { expect, test } from 'vitest';
 
@@ -10,31 +11,117 @@ async function count(call: string): Promise<unknown> {
   return JSON.parse(stdout);
 }
 
-test('each lint tool is one check', async () => {
-  const output = '== eslint\n== tsc\nerror\n== shellcheck\nlint failed: tsc\n';
-  expect(await count(`countLint(${JSON.stringify(output)}, false)`)).toEqual({ passed: 2, failed: 1 });
+test('each lint tool is one check, and one that fails is named', async () => {
+  const output = '== eslint\n== tsc\n\nsrc/a.ts(1,2): error TS1\nmore\n== shellcheck\nlint failed: tsc\n';
+  expect(await count(`countLint(${JSON.stringify(output)}, false)`)).toEqual({
+    passed: 2,
+    failed: 1,
+    failures: [{ file: '', test: 'tsc', error: 'src/a.ts(1,2): error TS1' }],
+  });
 });
 
-test('the results of all test binaries are added', async () => {
+const cargoOutput = [
+  '     Running unittests src/lib.rs (target/debug/deps/kemari-1)',
+  'running 14 tests',
+  'test a::works ... ok',
+  'test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.1s',
+  '     Running tests/qemu_a.rs (target/debug/deps/qemu_a-1)',
+  'test one_thing ... FAILED',
+  'test other_thing - should panic ... FAILED',
+  'failures:',
+  '',
+  '---- one_thing stdout ----',
+  '',
+  "thread 'one_thing' (7) panicked at tests/qemu_a.rs:1:2:",
+  'assertion `left == right` failed: pages',
+  '  left: 1',
+  '---- other_thing stdout ----',
+  'note: test did not panic as expected',
+  '',
+  'failures:',
+  '    one_thing',
+  '    other_thing',
+  'test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.1s',
+  'error: test failed, to rerun pass `--test qemu_a`',
+].join('\n');
+
+test('the results of all test binaries are added, and the tests that failed are named', async () => {
+  expect(await count(`countCargo(${JSON.stringify(cargoOutput)}, false)`)).toEqual({
+    passed: 15,
+    failed: 2,
+    failures: [
+      { file: 'tests/qemu_a.rs', test: 'one_thing', error: 'assertion `left == right` failed: pages' },
+      { file: 'tests/qemu_a.rs', test: 'other_thing', error: 'note: test did not panic as expected' },
+    ],
+  });
+});
+
+test('a test binary that died beside one that failed is counted and named too', async () => {
   const output = [
-    'test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.1s',
-    'test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.1s',
+    cargoOutput,
+    '     Running tests/b.rs (target/debug/deps/b-1)',
+    'error: test failed, to rerun pass `--test b`',
+    'error: 2 targets failed:',
+    '    `--test qemu_a`',
+    '    `--test b`',
   ].join('\n');
-  expect(await count(`countCargo(${JSON.stringify(output)}, false)`)).toEqual({ passed: 15, failed: 2 });
+  expect(await count(`countCargo(${JSON.stringify(output)}, false)`)).toMatchObject({
+    failed: 3,
+    failures: [
+      { test: 'one_thing' },
+      { test: 'other_thing' },
+      { file: '--test b', test: 'the test binary', error: 'ended before its tests did' },
+    ],
+  });
 });
 
 test('tests that do not compile are a failure', async () => {
   expect(await count(`countCargo('error[E0425]: cannot find value', false)`)).toEqual({
     passed: 0,
     failed: 1,
+    failures: [{ file: '', test: 'the build', error: 'error[E0425]: cannot find value' }],
   });
 });
 
 test('vitest without a report is a failure', async () => {
-  expect(await count(`countVitest('', true)`)).toEqual({ passed: 0, failed: 1 });
+  expect(await count(`countVitest('', true)`)).toMatchObject({
+    passed: 0,
+    failed: 1,
+    failures: [{ test: 'no test is to blame' }],
+  });
+});
+
+test('a test that failed is named with its file and the first line of its error', async () => {
+  const assertionResults = [
+    { status: 'passed', fullName: 'stop stops' },
+    {
+      status: 'failed',
+      fullName: 'start starts',
+      failureMessages: ['\u001b[31mError: late\u001b[39m\n    at a.ts'],
+    },
+  ];
+  const testResults = [{ name: `${process.cwd()}/test/a.test.ts`, status: 'failed', assertionResults }];
+  const report = JSON.stringify({ numPassedTests: 1, numFailedTests: 1, success: false, testResults });
+  expect(await count(`countVitest(${JSON.stringify(report)}, false)`)).toEqual({
+    passed: 1,
+    failed: 1,
+    failures: [{ file: 'test/a.test.ts', test: 'start starts', error: 'Error: late' }],
+  });
 });
 
 test('a file that could not be loaded is a failure although no test failed', async () => {
-  const report = JSON.stringify({ numPassedTests: 4, numFailedTests: 0, success: false });
-  expect(await count(`countVitest(${JSON.stringify(report)}, false)`)).toEqual({ passed: 4, failed: 1 });
+  const testResults = [
+    {
+      name: `${process.cwd()}/test/b.test.ts`,
+      status: 'failed',
+      message: 'Cannot find x',
+      assertionResults: [],
+    },
+  ];
+  const report = JSON.stringify({ numPassedTests: 4, numFailedTests: 0, success: false, testResults });
+  expect(await count(`countVitest(${JSON.stringify(report)}, false)`)).toEqual({
+    passed: 4,
+    failed: 1,
+    failures: [{ file: 'test/b.test.ts', test: 'the file itself', error: 'Cannot find x' }],
+  });
 });
