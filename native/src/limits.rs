@@ -81,6 +81,8 @@ pub const QEMU_START_TIMEOUT: Duration = Duration::from_secs(60);
 pub const TRIAL_TIMEOUT: Duration = Duration::from_secs(90);
 /// Pause after a trial that has failed: each one costs a whole baseline.
 pub const TRIALS_APART: Duration = Duration::from_secs(30);
+/// Most that is read from QEMU at once; what it sends as a packet is far shorter.
+pub const QMP_READ_BYTES: usize = 16 << 10;
 /// Longest line from QEMU.
 pub const QMP_LINE_MAX_BYTES: usize = 1 << 20;
 /// Time to connect to the peer and to exchange greetings with it.

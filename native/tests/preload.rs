@@ -41,6 +41,10 @@ fn main() {
                 ),
                 ("a crash is a crash", crashes),
                 (
+                    "the first UDP socket is the one that was handed over",
+                    first_udp_socket,
+                ),
+                (
                     "kvmclock and the TSC of a loaded state are set forward",
                     kvm,
                 ),
@@ -56,6 +60,7 @@ fn child(scenario: &str) {
     match scenario {
         "clock" => as_qemu(),
         "kvm" => with_kvm::run(),
+        "orders" => asks_for_udp_sockets(),
         "null" => {
             // SAFETY: none; this is the end of the program, and meant to be.
             unsafe { std::ptr::null_mut::<u8>().write_volatile(1) }
@@ -210,6 +215,41 @@ fn nothing_is_given_back() {
         (numbers[0], numbers[1], numbers[7], numbers[8]);
     assert!(first_ns >= before && started_ns >= meanwhile);
     assert_eq!(page.lost_ns(), page.stood_ns());
+}
+
+/// As QEMU opens a chardev: a port that is not free if it is the real one.
+fn asks_for_udp_sockets() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("no UDP socket: a real one");
+    drop(taken);
+    let first = std::net::UdpSocket::bind("192.0.2.1:9").expect("an address that no host has");
+    first.connect("192.0.2.2:9").expect("connected already");
+    let mut order = [0; 100];
+    let length = first.recv(&mut order).expect("an order");
+    first.send(&order[..length]).expect("an answer");
+    let second = std::net::UdpSocket::bind("192.0.2.1:9").expect_err("a real one");
+    assert_eq!(second.kind(), std::io::ErrorKind::AddrNotAvailable);
+}
+
+fn first_udp_socket() {
+    let (ours, theirs) = kemari_engine::sys::descriptor::packet_pair().expect("socketpair");
+    let mut command = Command::new(std::env::current_exe().expect("this program"));
+    command
+        .args(["child", "orders"])
+        .env("LD_PRELOAD", common::preload())
+        .env("KEMARI_PRELOAD_ORDERS", theirs.as_raw_fd().to_string());
+    let mut child = spawn_bound(command, &[theirs.as_fd()]).expect("spawn");
+    drop(theirs);
+    let no_flags = rustix::net::SendFlags::empty();
+    for order in [b"stop", b"cont"] {
+        rustix::net::send(&ours, order, no_flags).expect("sent");
+    }
+    let mut answer = [0; 100];
+    let flags = rustix::net::RecvFlags::empty();
+    let (length, _) = rustix::net::recv(&ours, &mut answer, flags).expect("an answer");
+    assert_eq!(answer[..length], *b"stop", "one order at a time");
+    let (end, _) = rustix::net::recv(&ours, &mut answer, flags).unwrap_or_default();
+    assert_eq!(end, 0, "its end shows");
+    assert!(child.wait().expect("wait").success());
 }
 
 fn crashes() {

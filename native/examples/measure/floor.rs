@@ -71,7 +71,6 @@ impl Floor {
                 }
                 std::mem::take(&mut self.times).tell();
             }
-            self.guest.prepare_save()?;
         }
     }
 

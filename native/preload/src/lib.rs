@@ -1,6 +1,7 @@
 //! Loaded into QEMU with `LD_PRELOAD`, for what only a thread inside QEMU can do:
 //!
 //! - it opens two userfaultfds of QEMU's address space and passes them to the engine over an inherited socket;
+//! - it gives QEMU's monitor a socket that it reads at once: see [`orders`];
 //! - it keeps the guest's time: see `kemari_guest_clock` for what QEMU is told, [`trap`] and [`clock`] for how.
 //!
 //! The environment is cleaned, so that no child of QEMU's is concerned. Where a script that ends in `exec qemu…` has QEMU's place,
@@ -9,12 +10,14 @@
 mod clock;
 mod kvm;
 mod main_thread;
+mod orders;
 mod trap;
 mod userfault;
 
 use std::ffi::{CStr, c_char, c_int};
 
 const SOCKET_VARIABLE: &CStr = c"KEMARI_PRELOAD_SOCKET";
+const ORDERS_VARIABLE: &CStr = c"KEMARI_PRELOAD_ORDERS";
 const CLOCK_VARIABLE: &CStr = c"KEMARI_PRELOAD_CLOCK";
 
 #[used]
@@ -25,12 +28,19 @@ extern "C" fn begin() {
     if is_interpreter() {
         return;
     }
-    let (socket, page) = (take(SOCKET_VARIABLE), take(CLOCK_VARIABLE));
-    if socket.is_none() && page.is_none() {
+    let (socket, orders, page) = (
+        take(SOCKET_VARIABLE),
+        take(ORDERS_VARIABLE),
+        take(CLOCK_VARIABLE),
+    );
+    if socket.is_none() && orders.is_none() && page.is_none() {
         return;
     }
     // SAFETY: a constructor runs before any other thread exists, so the environment cannot change meanwhile.
     unsafe { libc::unsetenv(c"LD_PRELOAD".as_ptr()) };
+    if let Some(orders) = orders {
+        orders::hand_over(orders);
+    }
     if let Some(page) = page {
         clock::take_charge(page);
     }

@@ -95,7 +95,8 @@ fn arguments(machine: &Machine, resource: &str, accel: Accel) -> BTreeSet<String
     let descriptors = Descriptors {
         ram: 0,
         net: 0,
-        qmp: [0, 0],
+        talk: 0,
+        orders: 0,
         incoming: 0,
     };
     let list = command::arguments(&machine, resource, accel, descriptors, Purpose::Boot);

@@ -17,14 +17,11 @@ use crate::guest::platform::Platform;
 use crate::guest::process::{GuestError, Start, call, last_line};
 use crate::guest::state_gate::{StateGate, WORKING_FOLDER};
 use crate::limits::{NET_SOCKET_BYTES, QEMU_START_TIMEOUT};
-use crate::qmp::{Events, Qmp, QmpError};
+use crate::qmp::{Events, Qmp};
 use crate::spec::Spec;
 use crate::sys::descriptor;
 use crate::sys::memory::MemoryFile;
-use crate::sys::process::{GivingWay, spawn_bound};
-
-/// The thread of QEMU that reads commands, as it calls it (`-name debug-threads=on`).
-const MONITOR_THREAD: &str = "IO mon_iothread";
+use crate::sys::process::spawn_bound;
 
 /// A QEMU that has come up, and our ends of its sockets.
 pub(super) struct Launched {
@@ -55,14 +52,15 @@ pub(super) fn launch(
     }
     let (net, qemu_net) =
         descriptor::datagram_pair(NET_SOCKET_BYTES).map_err(call("socketpair"))?;
-    let (run, qemu_run) = UnixStream::pair().map_err(call("socketpair"))?;
-    let (save, qemu_save) = UnixStream::pair().map_err(call("socketpair"))?;
+    let (talk, qemu_talk) = UnixStream::pair().map_err(call("socketpair"))?;
+    let (orders, qemu_orders) = descriptor::packet_pair().map_err(call("socketpair"))?;
     let (incoming, qemu_incoming) = UnixStream::pair().map_err(call("socketpair"))?;
     let (preload, qemu_preload) = UnixStream::pair().map_err(call("socketpair"))?;
     let fds = Descriptors {
         ram: ram.as_fd().as_raw_fd(),
         net: qemu_net.as_raw_fd(),
-        qmp: [qemu_run.as_raw_fd(), qemu_save.as_raw_fd()],
+        talk: qemu_talk.as_raw_fd(),
+        orders: qemu_orders.as_raw_fd(),
         incoming: qemu_incoming.as_raw_fd(),
     };
     let output = spec.runtime_dir.join("qemu.log");
@@ -76,6 +74,7 @@ pub(super) fn launch(
         "KEMARI_PRELOAD_SOCKET",
         qemu_preload.as_raw_fd().to_string(),
     );
+    qemu.env("KEMARI_PRELOAD_ORDERS", qemu_orders.as_raw_fd().to_string());
     qemu.env(
         "KEMARI_PRELOAD_CLOCK",
         clock.as_fd().as_raw_fd().to_string(),
@@ -84,18 +83,18 @@ pub(super) fn launch(
         ram.as_fd(),
         state.as_fd(),
         qemu_net.as_fd(),
-        qemu_run.as_fd(),
-        qemu_save.as_fd(),
+        qemu_talk.as_fd(),
+        qemu_orders.as_fd(),
         qemu_incoming.as_fd(),
         qemu_preload.as_fd(),
         clock.as_fd(),
     ];
     let child = Unfinished::spawn(qemu, &inherit, spec)?;
     // Ours must not keep them open: the end of QEMU shows as the end of its sockets.
-    drop((qemu_net, qemu_run, qemu_save, qemu_preload));
+    drop((qemu_net, qemu_talk, qemu_orders, qemu_preload));
     let incoming = (how == Start::Incoming).then(|| Incoming::new(incoming, fds.incoming));
     let kind = platform.tracker.kind;
-    match take_over(&preload, [run, save], child.id(), state, spec, kind) {
+    match take_over(&preload, (talk, orders), state, spec, kind) {
         Ok((userfaults, monitor)) => Ok(Launched {
             child: child.keep(),
             monitor,
@@ -134,8 +133,7 @@ pub(super) fn qemu_command(
 
 fn take_over(
     preload: &UnixStream,
-    [run, save]: [UnixStream; 2],
-    pid: u32,
+    (talk, orders): (UnixStream, OwnedFd),
     state: &StateGate,
     spec: &Spec,
     kind: Kind,
@@ -156,18 +154,13 @@ fn take_over(
             });
         }
     };
-    let negotiate = |socket, keep| -> Result<Qmp, QmpError> {
+    let left = || {
         let left = deadline.saturating_duration_since(Instant::now());
-        Qmp::negotiate(socket, keep, left.max(Duration::from_millis(1)))
+        left.max(Duration::from_millis(1))
     };
-    let run = negotiate(run, Events::Keep)?;
-    let save = negotiate(save, Events::Drop)?;
-    let reader = GivingWay::find(pid, MONITOR_THREAD)
-        .inspect_err(
-            |error| tracing::info!(pid, %error, "QEMU's monitor thread keeps its priority"),
-        )
-        .ok();
-    let monitor = Monitor::new(run, save, &state.path_in_qemu(), reader)?;
+    let talk = Qmp::negotiate(talk, Events::Keep, left())?;
+    let orders = Qmp::negotiate(orders, Events::Drop, left())?;
+    let monitor = Monitor::new(talk, orders, &state.path_in_qemu())?;
     Ok((userfaults, monitor))
 }
 
@@ -187,10 +180,6 @@ fn explain(error: GuestError, said: String) -> GuestError {
 struct Unfinished(Option<Child>);
 
 impl Unfinished {
-    fn id(&self) -> u32 {
-        self.0.as_ref().expect("kept once").id()
-    }
-
     fn spawn(
         qemu: Command,
         inherit: &[std::os::fd::BorrowedFd<'_>],

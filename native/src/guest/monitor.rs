@@ -1,12 +1,12 @@
 //! The two control connections to a QEMU, and what its vCPUs were told last.
 //!
 //! ```text
-//!  guest runs            paused                            guest runs
-//!  save: {…"save…"  ──►  }  QEMU stops, saves, waits at the gate, lets the guest run      {…"save…"
-//!  run:  events; stop and cont, when the guest is to stand still for longer
+//!  guest runs      paused                                                         guest runs
+//!  orders:  save ──►  QEMU stops, saves, waits at the gate, lets the guest run      stop; cont
+//!  talk:    events, and everything else that is asked
 //! ```
-//! What a checkpoint asks for has been sent before, but for one byte. Two connections, because on one that has most of a
-//! command nothing else can be asked.
+//! Orders are packets, of which QEMU reads a whole command at once; it would read a stream byte by byte, for a quarter of a
+//! millisecond, while the guest is to be stopped. What is asked for on the other one may have long answers.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -18,7 +18,6 @@ use serde_json::{Value, json};
 use crate::guest::state_gate::StateGate;
 use crate::limits::{QMP_TIMEOUT, QMP_YIELD};
 use crate::qmp::{GuestEvent, Qmp, QmpError, Ticket};
-use crate::sys::process::GivingWay;
 
 const STOP: &str = "stop";
 const CONT: &str = "cont";
@@ -36,38 +35,31 @@ pub enum AfterSave {
 /// A QEMU's monitors.
 #[derive(Debug)]
 pub struct Monitor {
-    run: Qmp,
-    save: Qmp,
+    talk: Qmp,
+    orders: Qmp,
     /// Where to save.
     save_arguments: Value,
     /// The same for a guest that is stopped already, whose block devices QEMU would take to be given away.
     save_stopped_arguments: Value,
     running: bool,
-    reader: Option<GivingWay>,
     /// The save whose end QEMU has not been asked for.
     saving: Option<Ticket>,
 }
 
 impl Monitor {
-    /// For a QEMU whose vCPUs are stopped, and which saves its state to `state_path` (as it sees it). `run` keeps events.
+    /// For a QEMU whose vCPUs are stopped, and which saves its state to `state_path` (as it sees it). `talk` keeps events.
     ///
     /// # Errors
     /// A [`QmpError`].
-    pub fn new(
-        mut run: Qmp,
-        save: Qmp,
-        state_path: &str,
-        reader: Option<GivingWay>,
-    ) -> Result<Self, QmpError> {
+    pub fn new(mut talk: Qmp, orders: Qmp, state_path: &str) -> Result<Self, QmpError> {
         let capabilities = json!({"capabilities": [{"capability": "events", "state": true}]});
-        run.execute("migrate-set-capabilities", &capabilities)?;
+        talk.execute("migrate-set-capabilities", &capabilities)?;
         Ok(Self {
-            run,
-            save,
+            talk,
+            orders,
             save_arguments: json!({"filename": state_path}),
             save_stopped_arguments: json!({"filename": state_path, "live": false}),
             running: false,
-            reader,
             saving: None,
         })
     }
@@ -77,22 +69,7 @@ impl Monitor {
     /// # Errors
     /// A [`QmpError`].
     pub fn execute(&mut self, command: &'static str, arguments: &Value) -> Result<Value, QmpError> {
-        self.run.execute(command, arguments)
-    }
-
-    /// Has everything ready for [`Monitor::stop_and_save`].
-    ///
-    /// # Errors
-    /// A [`QmpError`].
-    pub fn prepare(&mut self) -> Result<(), QmpError> {
-        if self.save.is_primed() {
-            return Ok(());
-        }
-        // What is read beforehand must not delay the guest; what it stands still for must not wait for others.
-        if let Some(reader) = &self.reader {
-            reader.give_way(true);
-        }
-        self.save.prime(SAVE, &self.save_arguments)
+        self.talk.execute(command, arguments)
     }
 
     /// Stops the vCPUs.
@@ -101,8 +78,7 @@ impl Monitor {
     /// A [`QmpError`].
     pub fn stop(&mut self) -> Result<(), QmpError> {
         if self.running {
-            let ticket = self.run.fire(STOP, &Value::Null)?;
-            self.run.wait(ticket, STOP)?;
+            self.orders.execute(STOP, &Value::Null)?;
             self.running = false;
         }
         Ok(())
@@ -114,24 +90,20 @@ impl Monitor {
     /// # Errors
     /// A [`QmpError`].
     pub fn stop_and_save(&mut self, after: AfterSave, gate: &StateGate) -> Result<(), QmpError> {
-        if let Some(reader) = &self.reader {
-            reader.give_way(false);
-        }
         let yield_until = Instant::now() + QMP_YIELD;
-        if after == AfterSave::Stay {
-            self.run.yield_until(yield_until);
-            self.stop()?;
-            self.run.sleep_again();
-            self.save.unprime()?;
-        }
         let arguments = match after {
             AfterSave::RunOn => &self.save_arguments,
-            AfterSave::Stay => &self.save_stopped_arguments,
+            AfterSave::Stay => {
+                self.orders.yield_until(yield_until);
+                self.stop()?;
+                self.orders.sleep_again();
+                &self.save_stopped_arguments
+            }
         };
-        self.saving = Some(self.save.fire_and_forget(SAVE, arguments)?);
+        self.saving = Some(self.orders.fire_and_forget(SAVE, arguments)?);
         self.wait_at(gate, yield_until)?;
         // QEMU told first what it has met with while it stopped.
-        self.run.pump()
+        self.talk.pump()
     }
 
     /// Waits until QEMU has reached the gate; without sleeping for a while.
@@ -147,7 +119,7 @@ impl Monitor {
             let timeout = Timespec::try_from(patience).map_err(io::Error::other)?;
             let mut ready = [
                 PollFd::new(gate, PollFlags::IN),
-                PollFd::new(&self.save, PollFlags::IN),
+                PollFd::new(&self.orders, PollFlags::IN),
             ];
             match poll(&mut ready, Some(&timeout)) {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
@@ -159,7 +131,7 @@ impl Monitor {
             }
             if !answered.is_empty() {
                 // A refusal is an error here.
-                self.save.pump()?;
+                self.orders.pump()?;
             }
             if now >= deadline {
                 return Err(QmpError::Silent {
@@ -180,9 +152,9 @@ impl Monitor {
         let Some(ticket) = self.saving.take() else {
             return Ok(());
         };
-        self.save.yield_until(Instant::now() + QMP_YIELD);
-        let answer = self.save.wait(ticket, SAVE);
-        self.save.sleep_again();
+        self.orders.yield_until(Instant::now() + QMP_YIELD);
+        let answer = self.orders.wait(ticket, SAVE);
+        self.orders.sleep_again();
         answer.map(|_| ())
     }
 
@@ -197,7 +169,7 @@ impl Monitor {
     /// A [`QmpError`].
     pub fn cont(&mut self) -> Result<(), QmpError> {
         if !self.running {
-            self.run.fire_and_forget(CONT, &Value::Null)?;
+            self.orders.fire_and_forget(CONT, &Value::Null)?;
             self.running = true;
         }
         Ok(())
@@ -208,13 +180,13 @@ impl Monitor {
     /// # Errors
     /// A [`QmpError`].
     pub fn pump(&mut self) -> Result<(), QmpError> {
-        self.run.pump()?;
-        self.save.pump()
+        self.talk.pump()?;
+        self.orders.pump()
     }
 
     /// The next event that concerns us, of those read so far.
     pub fn next_event(&mut self) -> Option<GuestEvent> {
-        self.run.next_event()
+        self.talk.next_event()
     }
 
     /// As [`Qmp::wait_event`].
@@ -227,13 +199,13 @@ impl Monitor {
         timeout: Duration,
         wanted: impl Fn(&GuestEvent) -> bool,
     ) -> Result<GuestEvent, QmpError> {
-        self.run.wait_event(name, timeout, wanted)
+        self.talk.wait_event(name, timeout, wanted)
     }
 }
 
 impl AsFd for Monitor {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.run.as_fd()
+        self.talk.as_fd()
     }
 }
 
@@ -260,37 +232,36 @@ mod tests {
     #[test]
     fn a_power_off_that_comes_while_the_state_is_saved_is_known_when_it_is() {
         const OK: &str = "{\"return\":{}}\n";
-        let ((run, mut qemu_run), (save, mut qemu_save)) = (
+        let ((talk, mut qemu_talk), (orders, mut qemu_orders)) = (
             UnixStream::pair().expect("pair"),
             UnixStream::pair().expect("pair"),
         );
         let gate = StateGate::create().expect("pipe");
         let path = format!("{WORKING_FOLDER}/{}", gate.path_in_qemu());
         let qemu = std::thread::spawn(move || {
-            for socket in [&mut qemu_run, &mut qemu_save] {
+            for socket in [&mut qemu_talk, &mut qemu_orders] {
                 socket.write_all(b"{\"QMP\":{}}\n").expect("greeting");
                 answer(socket, OK);
             }
-            let mut heard = vec![answer(&mut qemu_run, OK), answer(&mut qemu_run, OK)];
+            let mut heard = vec![answer(&mut qemu_talk, OK), answer(&mut qemu_orders, OK)];
             let event = "{\"event\":\"SHUTDOWN\",\"data\":{\"guest\":true}}\n";
-            qemu_run.write_all(event.as_bytes()).expect("an event");
-            heard.push(answer(&mut qemu_save, ""));
+            qemu_talk.write_all(event.as_bytes()).expect("an event");
+            heard.push(answer(&mut qemu_orders, ""));
             let mut pipe = std::fs::OpenOptions::new()
                 .write(true)
                 .open(path)
                 .expect("pipe");
             pipe.write_all(&[7; 9000]).expect("written");
             drop(pipe);
-            qemu_save.write_all(OK.as_bytes()).expect("an answer");
+            qemu_orders.write_all(OK.as_bytes()).expect("an answer");
             // Open until the end.
-            (heard, qemu_run)
+            (heard, qemu_talk)
         });
         let timeout = Duration::from_secs(20);
-        let run = Qmp::negotiate(run, Events::Keep, timeout).expect("run");
-        let save = Qmp::negotiate(save, Events::Drop, timeout).expect("save");
-        let mut monitor = Monitor::new(run, save, "9", None).expect("monitor");
+        let talk = Qmp::negotiate(talk, Events::Keep, timeout).expect("talk");
+        let orders = Qmp::negotiate(orders, Events::Drop, timeout).expect("orders");
+        let mut monitor = Monitor::new(talk, orders, "9").expect("monitor");
         monitor.cont().expect("cont");
-        monitor.prepare().expect("primed");
         gate.shut().expect("empty");
         monitor
             .stop_and_save(AfterSave::RunOn, &gate)

@@ -362,14 +362,6 @@ impl Guest {
         Ok(())
     }
 
-    /// Has QEMU ready for the next [`Guest::stop_and_save`]: it is faster then.
-    ///
-    /// # Errors
-    /// A [`GuestError`].
-    pub fn prepare_save(&mut self) -> Result<(), GuestError> {
-        Ok(self.monitor.prepare()?)
-    }
-
     /// Stops the vCPUs.
     ///
     /// # Errors

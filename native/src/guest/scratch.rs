@@ -58,13 +58,14 @@ impl Scratch {
     ) -> Result<Self, GuestError> {
         // Nobody is at the other end of its network.
         let (_, net) = descriptor::datagram_pair(NET_SOCKET_BYTES).map_err(call("socketpair"))?;
-        let (run, qemu_run) = UnixStream::pair().map_err(call("socketpair"))?;
-        let (save, qemu_save) = UnixStream::pair().map_err(call("socketpair"))?;
+        let (talk, qemu_talk) = UnixStream::pair().map_err(call("socketpair"))?;
+        let (orders, qemu_orders) = UnixStream::pair().map_err(call("socketpair"))?;
         let (incoming, qemu_incoming) = UnixStream::pair().map_err(call("socketpair"))?;
         let fds = Descriptors {
             ram: ram.as_fd().as_raw_fd(),
             net: net.as_raw_fd(),
-            qmp: [qemu_run.as_raw_fd(), qemu_save.as_raw_fd()],
+            talk: qemu_talk.as_raw_fd(),
+            orders: qemu_orders.as_raw_fd(),
             incoming: qemu_incoming.as_raw_fd(),
         };
         let output = spec.runtime_dir.join("qemu-trial.log");
@@ -72,8 +73,8 @@ impl Scratch {
         let inherit = [
             ram.as_fd(),
             net.as_fd(),
-            qemu_run.as_fd(),
-            qemu_save.as_fd(),
+            qemu_talk.as_fd(),
+            qemu_orders.as_fd(),
             qemu_incoming.as_fd(),
         ];
         let child = spawn_bound(qemu, &inherit).map_err(|source| GuestError::Start {
@@ -88,7 +89,7 @@ impl Scratch {
             verdicts,
         };
         let sockets = Sockets {
-            monitors: [run, save],
+            monitors: [talk, orders],
             incoming: Incoming::new(incoming, fds.incoming),
             output,
         };
@@ -155,11 +156,11 @@ impl Sockets {
     }
 }
 
-fn negotiate([run, save]: [UnixStream; 2]) -> Result<Monitor, QmpError> {
-    let run = Qmp::negotiate(run, Events::Keep, QEMU_START_TIMEOUT)?;
-    let save = Qmp::negotiate(save, Events::Drop, QEMU_START_TIMEOUT)?;
+fn negotiate([talk, orders]: [UnixStream; 2]) -> Result<Monitor, QmpError> {
+    let talk = Qmp::negotiate(talk, Events::Keep, QEMU_START_TIMEOUT)?;
+    let orders = Qmp::negotiate(orders, Events::Drop, QEMU_START_TIMEOUT)?;
     // It never saves anything.
-    Monitor::new(run, save, "", None)
+    Monitor::new(talk, orders, "")
 }
 
 /// QEMU's own words, where it has said something.

@@ -73,8 +73,6 @@ pub trait Vm {
     fn stop_and_save(&mut self, after: AfterSave) -> Result<(), GuestError>;
     /// Lets a guest that was saved run on, if it was to.
     fn release(&mut self) -> Result<(), GuestError>;
-    /// Makes the next [`Vm::stop_and_save`] fast.
-    fn prepare_save(&mut self) -> Result<(), GuestError>;
     /// Copies the device state that was saved last into `into`, once; returns its length.
     fn read_device_state(&mut self, into: &mut [u8]) -> Result<usize, GuestError>;
     /// Stops the vCPUs.
@@ -143,10 +141,6 @@ impl Vm for Guest {
 
     fn release(&mut self) -> Result<(), GuestError> {
         Self::release(self)
-    }
-
-    fn prepare_save(&mut self) -> Result<(), GuestError> {
-        Self::prepare_save(self)
     }
 
     fn read_device_state(&mut self, into: &mut [u8]) -> Result<usize, GuestError> {

@@ -1,16 +1,17 @@
 //! The client: commands and their answers in order, events kept for whoever asks.
 
 use std::collections::VecDeque;
-use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::net::UnixStream;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, recv, send};
 use serde_json::Value;
 
 use super::message::{GuestEvent, Line};
-use crate::limits::{QMP_LINE_MAX_BYTES, QMP_TIMEOUT};
+use crate::limits::{QMP_LINE_MAX_BYTES, QMP_READ_BYTES, QMP_TIMEOUT};
 
 /// Why a conversation with QEMU failed. All but [`QmpError::Refused`] mean that QEMU is lost.
 #[derive(Debug, thiserror::Error)]
@@ -30,12 +31,6 @@ pub enum QmpError {
         command: &'static str,
         /// For how long.
         waited: Duration,
-    },
-    /// QEMU took what it should have refused.
-    #[error("QEMU ran {command}, which was being taken back")]
-    Unprimed {
-        /// What it ran.
-        command: &'static str,
     },
     /// QEMU closed the connection.
     #[error("QEMU closed its control connection")]
@@ -64,20 +59,16 @@ pub enum Events {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ticket(u64);
 
-/// A connection to one QEMU.
-///
-/// QEMU takes a command one byte at a time, with some seven system calls for each. [`Qmp::prime`] sends a command but for its
-/// last byte beforehand, [`Qmp::fire`] sends that byte: then it costs nearly nothing to ask.
+/// A connection to one QEMU, over a socket of either kind. Of a stream QEMU takes one byte at a time, with some seven system
+/// calls for each; of packets it takes a command at once, but what it says in one packet is bounded ([`QMP_READ_BYTES`]).
 #[derive(Debug)]
 pub struct Qmp {
-    socket: UnixStream,
+    socket: OwnedFd,
     received: Vec<u8>,
     consumed: usize,
     request: Vec<u8>,
     asked: u64,
     answered: u64,
-    /// The command of which QEMU has all but the last byte.
-    primed: Option<&'static str>,
     /// The last command whose answer nobody waits for.
     unawaited: &'static str,
     events: VecDeque<GuestEvent>,
@@ -92,19 +83,17 @@ impl Qmp {
     /// # Errors
     /// A [`QmpError`].
     pub fn negotiate(
-        socket: UnixStream,
+        socket: impl Into<OwnedFd>,
         keep: Events,
         timeout: Duration,
     ) -> Result<Self, QmpError> {
-        socket.set_nonblocking(true)?;
         let mut qmp = Self {
-            socket,
+            socket: socket.into(),
             received: Vec::with_capacity(64 * 1024),
             consumed: 0,
             request: Vec::with_capacity(512),
             asked: 0,
             answered: 0,
-            primed: None,
             unawaited: "nothing",
             events: VecDeque::with_capacity(16),
             keep,
@@ -132,47 +121,19 @@ impl Qmp {
     /// # Errors
     /// A [`QmpError`].
     pub fn execute(&mut self, command: &'static str, arguments: &Value) -> Result<Value, QmpError> {
-        self.unprime()?;
-        self.push(command, arguments)?;
-        self.flush(command)?;
-        let ticket = self.ticket();
+        let ticket = self.fire(command, arguments)?;
         self.wait(ticket, command)
     }
 
-    /// Sends all of a command but its last byte, in place of one that was primed before.
-    ///
-    /// # Errors
-    /// A [`QmpError`].
-    pub fn prime(&mut self, command: &'static str, arguments: &Value) -> Result<(), QmpError> {
-        if self.primed == Some(command) {
-            return Ok(());
-        }
-        self.unprime()?;
-        self.push(command, arguments)?;
-        self.request.pop();
-        self.primed = Some(command);
-        self.flush(command)
-    }
-
-    /// Whether QEMU has a command but for its last byte.
-    pub fn is_primed(&self) -> bool {
-        self.primed.is_some()
-    }
-
-    /// Asks for a command, primed or not, and does not wait.
+    /// Asks for a command and does not wait.
     ///
     /// # Errors
     /// A [`QmpError`].
     pub fn fire(&mut self, command: &'static str, arguments: &Value) -> Result<Ticket, QmpError> {
-        if self.primed == Some(command) {
-            self.primed = None;
-            self.request.push(b'}');
-        } else {
-            self.unprime()?;
-            self.push(command, arguments)?;
-        }
+        self.push(command, arguments)?;
         self.flush(command)?;
-        Ok(self.ticket())
+        self.asked += 1;
+        Ok(Ticket(self.asked))
     }
 
     /// As [`Qmp::fire`], for a command whose answer is taken when it comes: a refusal shows as an error of a later call. It may
@@ -271,31 +232,6 @@ impl Qmp {
         }
     }
 
-    /// Makes QEMU refuse what was primed, if anything was.
-    ///
-    /// # Errors
-    /// A [`QmpError`].
-    pub fn unprime(&mut self) -> Result<(), QmpError> {
-        let Some(command) = self.primed.take() else {
-            return Ok(());
-        };
-        // No command has such a member.
-        self.request.extend_from_slice(b",\"not\":0}");
-        self.flush(command)?;
-        let ticket = self.ticket();
-        match self.wait(ticket, command) {
-            Err(QmpError::Refused { command: of, .. }) if of == command => Ok(()),
-            Ok(_) => Err(QmpError::Unprimed { command }),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// For the command that was just sent.
-    fn ticket(&mut self) -> Ticket {
-        self.asked += 1;
-        Ticket(self.asked)
-    }
-
     fn push(&mut self, command: &str, arguments: &Value) -> Result<(), QmpError> {
         if arguments.is_null() {
             write!(self.request, "{{\"execute\":\"{command}\"}}")?;
@@ -312,9 +248,10 @@ impl Qmp {
         let deadline = Instant::now() + QMP_TIMEOUT;
         let mut sent = 0;
         while sent < self.request.len() {
-            match self.socket.write(&self.request[sent..]) {
+            let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+            match send(&self.socket, &self.request[sent..], flags) {
                 Ok(count) => sent += count,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                Err(Errno::AGAIN) => {
                     if !self.poll(PollFlags::OUT, deadline)? {
                         return Err(QmpError::Silent {
                             command,
@@ -322,10 +259,8 @@ impl Qmp {
                         });
                     }
                 }
-                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
-                    return Err(QmpError::Closed);
-                }
-                Err(error) => return Err(error.into()),
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(broken(error)),
             }
         }
         self.request.clear();
@@ -379,22 +314,19 @@ impl Qmp {
             if self.received.len() > QMP_LINE_MAX_BYTES {
                 return Err(QmpError::TooLong);
             }
-            let mut chunk = [0; 4096];
-            match self.socket.read(&mut chunk) {
-                Ok(0) => return Err(QmpError::Closed),
-                Ok(count) => self.received.extend_from_slice(&chunk[..count]),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            let mut chunk = [0; QMP_READ_BYTES];
+            match recv(&self.socket, &mut chunk[..], RecvFlags::DONTWAIT) {
+                Ok((0, _)) => return Err(QmpError::Closed),
+                Ok((count, _)) => self.received.extend_from_slice(&chunk[..count]),
+                Err(Errno::AGAIN) => {
                     if self.yield_until.is_some_and(|until| Instant::now() < until) {
                         std::thread::yield_now();
                     } else if !self.poll(PollFlags::IN, deadline)? {
                         return Ok(None);
                     }
                 }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
-                    return Err(QmpError::Closed);
-                }
-                Err(error) => return Err(error.into()),
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(broken(error)),
             }
         }
     }
@@ -406,10 +338,18 @@ impl Qmp {
             let timeout = Timespec::try_from(left).map_err(io::Error::other)?;
             match poll(&mut [PollFd::new(&self.socket, flags)], Some(&timeout)) {
                 Ok(ready) => return Ok(ready > 0),
-                Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(QmpError::Io(error.into())),
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(broken(error)),
             }
         }
+    }
+}
+
+/// What an error of the socket means.
+fn broken(error: Errno) -> QmpError {
+    match error {
+        Errno::PIPE | Errno::CONNRESET => QmpError::Closed,
+        other => QmpError::Io(other.into()),
     }
 }
 
@@ -424,6 +364,7 @@ mod tests {
     use super::*;
     use serde_json::json;
     use std::io::BufRead;
+    use std::os::unix::net::UnixStream;
     use std::sync::mpsc;
 
     /// A QEMU of a few lines: for each command that it reads it writes the next of `answers`.
@@ -458,51 +399,18 @@ mod tests {
     }
 
     const READY: &str = r#"{"return":{}}"#;
-    const REFUSED: &str = r#"{"error":{"class":"GenericError","desc":"no"}}"#;
-
     #[test]
-    fn a_primed_command_is_run_when_its_last_byte_comes_and_not_before() {
-        let (qmp, heard) = qemu(&[
-            READY,
-            "{\"event\":\"RESET\"}\n{\"return\":{\"n\":1}}",
-            READY,
-        ]);
+    fn an_answer_is_told_from_what_comes_before_it() {
+        let (qmp, heard) = qemu(&[READY, "{\"event\":\"RESET\"}\n{\"return\":{\"n\":1}}"]);
         let mut qmp = qmp.expect("negotiated");
         heard.recv().expect("qmp_capabilities");
-        let arguments = json!({"a": {"b": 1}});
-        qmp.prime("save", &arguments).expect("sent");
-        qmp.prime("save", &arguments).expect("once is enough");
-        assert!(heard.try_recv().is_err());
-        let ticket = qmp.fire("save", &arguments).expect("sent");
+        let ticket = qmp.fire("save", &json!({"a": {"b": 1}})).expect("sent");
         assert_eq!(qmp.wait(ticket, "save").expect("answer")["n"], 1);
         assert_eq!(
             heard.recv().expect("save"),
             r#"{"execute":"save","arguments":{"a":{"b":1}}}"#
         );
         assert_eq!(qmp.next_event(), Some(GuestEvent::Reset));
-        // Not primed: the whole of it is sent now.
-        qmp.fire("stop", &Value::Null).expect("sent");
-        assert_eq!(heard.recv().expect("stop"), r#"{"execute":"stop"}"#);
-    }
-
-    #[test]
-    fn another_command_takes_the_primed_one_back() {
-        let (qmp, heard) = qemu(&[READY, REFUSED, r#"{"return":{"n":2}}"#]);
-        let mut qmp = qmp.expect("negotiated");
-        qmp.prime("cont", &Value::Null).expect("sent");
-        assert_eq!(qmp.execute("other", &Value::Null).expect("answer")["n"], 2);
-        let heard: Vec<String> = heard.iter().collect();
-        assert_eq!(
-            heard[1..],
-            [r#"{"execute":"cont","not":0}"#, r#"{"execute":"other"}"#]
-        );
-        let (qmp, _) = qemu(&[READY, READY]);
-        let mut qmp = qmp.expect("negotiated");
-        qmp.prime("cont", &Value::Null).expect("sent");
-        assert!(matches!(
-            qmp.execute("other", &Value::Null),
-            Err(QmpError::Unprimed { command: "cont" })
-        ));
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! One line from QEMU, parsed into a type.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 /// Something that QEMU tells unasked and that concerns us.
@@ -37,17 +39,38 @@ pub(super) enum Line {
     Other,
 }
 
+/// What tells the kinds of lines apart. Text is borrowed: most lines come while the guest stands still, where nothing is
+/// allocated.
 #[derive(Deserialize)]
-struct Raw {
+struct Raw<'a> {
     #[serde(rename = "QMP")]
-    greeting: Option<serde::de::IgnoredAny>,
+    greeting: Option<IgnoredAny>,
     #[serde(rename = "return")]
     value: Option<Value>,
     error: Option<RawError>,
-    event: Option<String>,
-    #[serde(default)]
-    data: Value,
+    #[serde(borrow)]
+    event: Option<Name<'a>>,
     timestamp: Option<Timestamp>,
+}
+
+#[derive(Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// A line again, now that it is known to be of an event that says more.
+#[derive(Deserialize)]
+struct Telling<T> {
+    data: T,
+}
+
+#[derive(Deserialize)]
+struct Shutdown {
+    guest: bool,
+}
+
+#[derive(Deserialize)]
+struct Migration<'a> {
+    #[serde(borrow)]
+    status: Cow<'a, str>,
 }
 
 #[derive(Deserialize)]
@@ -83,27 +106,40 @@ impl Line {
                 description: error.desc,
             },
             Raw {
-                event: Some(name),
-                data,
+                event: Some(Name(name)),
                 timestamp,
                 ..
-            } => event(&name, &data, timestamp.as_ref()).map_or(Self::Other, Self::Event),
+            } => event(&name, line, timestamp.as_ref())?.map_or(Self::Other, Self::Event),
             _ => Self::Other,
         })
     }
 }
 
-fn event(name: &str, data: &Value, timestamp: Option<&Timestamp>) -> Option<GuestEvent> {
-    match (name, data["status"].as_str()) {
-        // Not when QEMU is being ended from outside: that guest is to be continued elsewhere.
-        ("SHUTDOWN", _) if data["guest"] == Value::Bool(true) => Some(GuestEvent::PoweredOff),
-        ("STOP", _) => timestamp.map(|at| GuestEvent::Stopped(at.since_1970())),
-        ("RESUME", _) => timestamp.map(|at| GuestEvent::Resumed(at.since_1970())),
-        ("RESET", _) => Some(GuestEvent::Reset),
-        ("MIGRATION", Some("completed")) => Some(GuestEvent::Loaded),
-        ("MIGRATION", Some("failed")) => Some(GuestEvent::LoadFailed),
+fn event(
+    name: &str,
+    line: &[u8],
+    timestamp: Option<&Timestamp>,
+) -> Result<Option<GuestEvent>, serde_json::Error> {
+    let at = timestamp.map(Timestamp::since_1970);
+    Ok(match name {
+        "SHUTDOWN" => {
+            let told: Telling<Shutdown> = serde_json::from_slice(line)?;
+            // Not when QEMU is being ended from outside: that guest is to be continued elsewhere.
+            told.data.guest.then_some(GuestEvent::PoweredOff)
+        }
+        "STOP" => at.map(GuestEvent::Stopped),
+        "RESUME" => at.map(GuestEvent::Resumed),
+        "RESET" => Some(GuestEvent::Reset),
+        "MIGRATION" => {
+            let told: Telling<Migration<'_>> = serde_json::from_slice(line)?;
+            match &*told.data.status {
+                "completed" => Some(GuestEvent::Loaded),
+                "failed" => Some(GuestEvent::LoadFailed),
+                _ => None,
+            }
+        }
         _ => None,
-    }
+    })
 }
 
 #[cfg(test)]
@@ -132,6 +168,14 @@ mod tests {
         let stop = r#"{"timestamp":{"seconds":7,"microseconds":8},"event":"STOP"}"#;
         let at = Duration::from_micros(7_000_008);
         assert!(matches!(parse(stop), Line::Event(GuestEvent::Stopped(found)) if found == at));
-        assert!(Line::parse(b"not json").is_err());
+        let other = r#"{"event":"JOB","data":{"status":1,"guest":"x"},"timestamp":{"seconds":1,"microseconds":2}}"#;
+        assert!(matches!(parse(other), Line::Other));
+        for broken in [
+            "not json",
+            r#"{"event":"MIGRATION","data":{"status":7}}"#,
+            r#"{"event":"SHUTDOWN"}"#,
+        ] {
+            assert!(Line::parse(broken.as_bytes()).is_err(), "{broken}");
+        }
     }
 }

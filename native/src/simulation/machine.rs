@@ -319,10 +319,6 @@ impl Vm for SimulatedVm {
         if runs_on { self.resume() } else { Ok(()) }
     }
 
-    fn prepare_save(&mut self) -> Result<(), GuestError> {
-        Ok(())
-    }
-
     fn read_device_state(&mut self, into: &mut [u8]) -> Result<usize, GuestError> {
         let machine = self.ram.0.borrow();
         into[..machine.saved.len()].copy_from_slice(&machine.saved);

@@ -28,6 +28,20 @@ pub fn datagram_pair(bytes: usize) -> io::Result<(OwnedFd, OwnedFd)> {
     Ok((one, other))
 }
 
+/// A connected pair of sockets that keep messages apart, and whose end shows at the other end.
+///
+/// # Errors
+/// Whatever socketpair(2) reports.
+pub fn packet_pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    let kind = SocketType::SEQPACKET;
+    Ok(socketpair(
+        AddressFamily::UNIX,
+        kind,
+        SocketFlags::CLOEXEC,
+        None,
+    )?)
+}
+
 /// Receives the two descriptors that the preload library sends.
 ///
 /// # Errors

@@ -11,15 +11,15 @@ describe('the unprotected guest', () => {
     ...['-object', 'memory-backend-file,id=ram,size=256M,share=on,mem-path=/proc/self/fd/12'],
     ...['-append', 'console=ttyS0 kemari.ip=10.77.3.10/24 quiet'],
     ...['-netdev', 'dgram,id=net0,local.type=fd,local.str=13'],
-    ...['-device', 'virtio-net-pci,netdev=net0,romfile=,mac=52:54:00:6b:00:0a'],
+    ...['-device', 'virtio-net-pci,netdev=net0,romfile=,ioeventfd=off,mac=52:54:00:6b:00:0a'],
     ...['-chardev', 'file,id=console,path=/run/console,append=on', '-serial', 'chardev:console'],
-    ...['-chardev', 'socket,id=qmp0,fd=14', '-mon', 'chardev=qmp0,mode=control'],
-    ...['-chardev', 'socket,id=qmp1,fd=15', '-mon', 'chardev=qmp1,mode=control'],
+    ...['-chardev', 'socket,id=talk,fd=14', '-chardev', 'udp,id=orders,host=127.0.0.1,port=9,mux=on'],
+    ...['-mon', 'chardev=talk,mode=control', '-mon', 'chardev=orders,mode=control'],
     ...['-incoming', 'defer', '-only-migratable', '-S'],
   ];
   const machine = {
     ...{ tap: 'psmall', mac: '52:54:00:6b:00:0b', address: '10.77.3.11' },
-    ...{ console_log: '/tmp/console', qmp: '/tmp/qmp' },
+    ...{ console_log: '/tmp/console' },
   };
 
   test('is the protected one on a TAP device, with an address of its own', () => {
@@ -28,9 +28,8 @@ describe('the unprotected guest', () => {
       ...['-object', 'memory-backend-memfd,id=ram,size=256M,share=on'],
       ...['-append', 'console=ttyS0 kemari.ip=10.77.3.11/24 quiet'],
       ...['-netdev', 'tap,id=net0,ifname=psmall,script=no,downscript=no,vhost=off'],
-      ...['-device', 'virtio-net-pci,netdev=net0,romfile=,mac=52:54:00:6b:00:0b'],
+      ...['-device', 'virtio-net-pci,netdev=net0,romfile=,ioeventfd=on,mac=52:54:00:6b:00:0b'],
       ...['-chardev', 'file,id=console,path=/tmp/console', '-serial', 'chardev:console'],
-      ...['-chardev', 'socket,id=qmp0,path=/tmp/qmp,server=on,wait=off', '-mon', 'chardev=qmp0,mode=control'],
       '-only-migratable',
     ]);
   });

@@ -243,9 +243,6 @@ impl<P: Ports> Primary<P> {
         if self.wants_checkpoint(engine) {
             self.checkpoint(engine)?;
         }
-        if self.is_ready_for_checkpoint() {
-            self.guest.prepare_save()?;
-        }
         // Whatever ended a baseline has let its brake go.
         self.brake(engine)?;
         self.tell_end();
