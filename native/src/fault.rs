@@ -9,6 +9,9 @@ pub(crate) enum Fault {
     ReleaseWhenSent,
     /// A primary that was solo says that it still is, although the secondary may have the whole of the first checkpoint.
     SoloAlthoughSent,
+    /// What waits within a connection that is given up still gets to the peer.
+    #[cfg(test)]
+    DeliverAtTheEnd,
     /// Pages of a transaction are applied as they come.
     ApplyBeforeCommit,
     /// What the secondary had some epochs or a connection ago is believed of it still, and changes are made of whatever is

@@ -10,6 +10,8 @@ pub const PAGE_BYTES: usize = 4096;
 pub const MEMORY_MAX_MIB: u32 = 1 << 20;
 /// Pages that one capture can stage while the guest is paused; a larger one is sent while the guest waits.
 pub const STAGING_PAGES: usize = 4096;
+/// Most bytes of outputs that may be held, if somebody wants that many.
+pub const HOLD_MAX_BYTES: usize = 256 << 20;
 /// Memory that the data path takes at its start, so that nothing is allocated later. Only a simulator, which begins
 /// thousands of lives a second, takes less than [`Sizes::FULL`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,6 +96,10 @@ pub const INTRODUCTIONS_MAX: usize = 8;
 pub const INTRODUCTIONS_PER_SECOND: usize = 20;
 /// Shortest time between two lines in the log about the same fault of callers.
 pub const COMPLAINTS_APART: Duration = Duration::from_secs(60);
+/// Most kinds of fault that are told apart within that time.
+pub const COMPLAINTS_MAX: usize = 16;
+/// Most bytes of a caller that are read and forgotten while it is sent away.
+pub const FORGOTTEN_MAX_BYTES: usize = 128 << 10;
 /// Longest file of a sync key; one has 119 bytes.
 pub const KEY_FILE_MAX_BYTES: u64 = 4096;
 /// When a side of the link has said nothing for so long, it sends a heartbeat.
@@ -126,5 +132,11 @@ pub const SCAN_REGIONS: usize = 128;
 /// Memory mappings that QEMU needs for itself, out of those that the kernel lets it have; a guest has about a thousand.
 pub const QEMU_MAPPINGS: usize = 8192;
 
+// A secondary takes whatever a primary may hold: besides what was held when the guest was stopped there is what its QEMU had
+// queued, each packet has a length before it, and there is the device state.
+const _: () = assert!(
+    (HOLD_MAX_BYTES + 2 * NET_SOCKET_BYTES) / 8 * 9 + crate::wire::limits::MAX_DEVICE_STATE
+        <= crate::wire::limits::STAGING_SLACK_BYTES
+);
 const _: () = assert!(PEER_SILENCE.as_millis() >= 8 * SIGN_OF_LIFE_EVERY.as_millis());
 const _: () = assert!(PEER_SILENCE.as_secs() < 5);

@@ -189,7 +189,7 @@ fn live(engine: &mut Engine<Host>, guest: Guest) -> Result<(), Fatal> {
 }
 
 /// What is said of an engine before its first role says more.
-pub(crate) fn first_status(spec: &Spec, id: Uuid, platform: &Platform, qemu_pid: u32) -> Status {
+pub fn first_status(spec: &Spec, id: Uuid, platform: &Platform, qemu_pid: u32) -> Status {
     Status {
         engine_id: id,
         engine_version: env!("CARGO_PKG_VERSION").to_owned(),

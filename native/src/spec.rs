@@ -357,7 +357,7 @@ impl UserLimits {
             (
                 "limits.hold_bytes",
                 self.hold_bytes as u64,
-                65_536..=256 << 20,
+                65_536..=limits::HOLD_MAX_BYTES as u64,
                 "65536 to 268435456 are possible",
             ),
             (

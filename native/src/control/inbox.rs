@@ -132,6 +132,15 @@ impl EventSender {
         Self { post }
     }
 
+    /// One that tells nobody.
+    ///
+    /// # Errors
+    /// If the kernel has no descriptor left.
+    pub fn to_nobody() -> io::Result<Self> {
+        let (post, _) = Inbox::new()?;
+        Ok(Self { post })
+    }
+
     /// Never waits. After the server has ended nothing happens.
     pub fn send(&self, event: Event) {
         self.post.send(Letter::Event(event));

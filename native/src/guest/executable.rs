@@ -21,7 +21,11 @@ pub fn build_of(pid: u32) -> io::Result<String> {
     identify(file).map_err(named)
 }
 
-fn identify(mut file: File) -> io::Result<String> {
+/// Names a program by its contents, as [`build_of`] does.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn identify(mut file: impl Read + Seek) -> io::Result<String> {
     {
         let cache = ReadCache::new(&mut file);
         if let Ok(program) = object::File::parse(&cache)

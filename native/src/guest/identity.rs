@@ -54,15 +54,39 @@ impl Identity {
         }
         let model = json!({"type": "full", "model": {"name": model_name(&machine.cpu)}});
         let expansion = monitor.execute("query-cpu-model-expansion", &model)?;
-        let tree = human(monitor, "info qtree")?;
-        Ok(Self {
-            version: version(&monitor.execute("query-version", &Value::Null)?),
-            build: executable::build_of(pid).map_err(call("finding out QEMU's build"))?,
-            cpu_features: features(&expansion["model"]["props"]),
-            cpu_bits: cpu_bits(monitor)?,
-            devices: devices(tree.as_str().unwrap_or_default()),
-        })
+        let answers = Answers {
+            expansion,
+            tree: human(monitor, "info qtree")?,
+            version: monitor.execute("query-version", &Value::Null)?,
+            words: feature_words(monitor)?,
+        };
+        let build = executable::build_of(pid).map_err(call("finding out QEMU's build"))?;
+        Ok(Self::read(&answers, build))
     }
+
+    /// What the answers of a QEMU of this `build` say. What is not as it should be counts as not said.
+    pub fn read(answers: &Answers, build: String) -> Self {
+        Self {
+            version: version(&answers.version),
+            build,
+            cpu_features: features(&answers.expansion["model"]["props"]),
+            cpu_bits: bits(&answers.words),
+            devices: devices(answers.tree.as_str().unwrap_or_default()),
+        }
+    }
+}
+
+/// What QEMU answers when it is asked who it is.
+#[derive(Debug, Clone, Default)]
+pub struct Answers {
+    /// To `query-version`.
+    pub version: Value,
+    /// To `query-cpu-model-expansion`.
+    pub expansion: Value,
+    /// The first CPU's property `feature-words`; null if there is none.
+    pub words: Value,
+    /// To the monitor's `info qtree`.
+    pub tree: Value,
 }
 
 /// Runs a command of QEMU's monitor for people.
@@ -80,8 +104,8 @@ fn version(answer: &Value) -> String {
     text.trim().to_owned()
 }
 
-/// The machine type that `name` stands for, if it is not the name of one itself.
-fn name_behind_alias(machines: &Value, name: &str) -> Option<String> {
+/// The machine type that `name` stands for in the answer to `query-machines`, if it is not the name of one itself.
+pub fn name_behind_alias(machines: &Value, name: &str) -> Option<String> {
     let found = machines
         .as_array()?
         .iter()
@@ -111,13 +135,12 @@ fn features(properties: &Value) -> BTreeSet<String> {
 }
 
 /// Asks the first CPU. A QEMU that does not know the question has no such bits, on both hosts.
-fn cpu_bits(monitor: &mut Monitor) -> Result<BTreeSet<String>, QmpError> {
+fn feature_words(monitor: &mut Monitor) -> Result<Value, QmpError> {
     let cpus = monitor.execute("query-cpus-fast", &Value::Null)?;
     let words = json!({"path": cpus[0]["qom-path"], "property": "feature-words"});
     match monitor.execute("qom-get", &words) {
-        Ok(words) => Ok(bits(&words)),
-        Err(QmpError::Refused { .. }) => Ok(BTreeSet::new()),
-        Err(error) => Err(error),
+        Err(QmpError::Refused { .. }) => Ok(Value::Null),
+        answer => answer,
     }
 }
 

@@ -134,14 +134,15 @@ impl Dial<Channel> for Dialer {
 }
 
 /// The way to the peer.
-struct Way {
+pub(super) struct Way {
     /// Our own sync address: the peer has places for those who call from it.
-    from: IpAddr,
-    address: SocketAddr,
-    choice: TransportChoice,
+    pub(super) from: IpAddr,
+    pub(super) address: SocketAddr,
+    pub(super) choice: TransportChoice,
 }
 
-fn dial(way: &Way, hello: &Hello) -> Dialed<Channel> {
+/// One attempt.
+pub(super) fn dial(way: &Way, hello: &Hello) -> Dialed<Channel> {
     let address = way.address;
     let socket = connect(way.from, address, HANDSHAKE_TIMEOUT)
         .map_err(|source| DialError::Connect { address, source })?;

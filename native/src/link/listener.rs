@@ -59,7 +59,7 @@ pub struct Caller<T> {
 
 impl<T: Transport> Caller<T> {
     /// One whose greeting has come.
-    pub(crate) fn new(opened: Opened<T>, hello: Hello) -> Self {
+    pub fn new(opened: Opened<T>, hello: Hello) -> Self {
         Self { opened, hello }
     }
 
@@ -207,7 +207,7 @@ struct Reception {
     choice: TransportChoice,
     outbox: SyncSender<Caller<Channel>>,
     wake: Wake,
-    complaints: Arc<Mutex<Complaints>>,
+    complaints: Arc<Mutex<Complaints<&'static str>>>,
 }
 
 impl Reception {
@@ -245,7 +245,11 @@ impl Reception {
     }
 }
 
-fn introduce(socket: TcpStream, choice: &TransportChoice) -> Result<Caller<Channel>, LinkError> {
+/// Hears who calls.
+pub(super) fn introduce(
+    socket: TcpStream,
+    choice: &TransportChoice,
+) -> Result<Caller<Channel>, LinkError> {
     socket.set_nodelay(true)?;
     // A primary whose host loses power sends no goodbye; a stale connection must not be kept for hours.
     rustix::net::sockopt::set_socket_keepalive(socket.as_fd(), true).map_err(io::Error::from)?;

@@ -2,7 +2,7 @@
 //! primary dials, the secondary listens.
 
 mod channel;
-mod complaints;
+pub(crate) mod complaints;
 mod connect;
 mod dialer;
 mod greeting;
@@ -17,7 +17,6 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
-use self::opening::Opened;
 use self::pulse::{Pulse, Verdict};
 use crate::clock::Clock;
 use crate::limits::HEARTBEAT;
@@ -35,9 +34,7 @@ pub use dialer::{Dial, DialError, Dialed, Dialer};
 #[cfg(test)]
 pub(crate) use listener::listen_to;
 pub use listener::{Caller, Door, ListenError, Listener};
-#[cfg(test)]
-pub(crate) use opening::Opened as OpenedChannel;
-pub use opening::OpeningError;
+pub use opening::{Opened, OpeningError, answer, call};
 pub use secure::{Key, KeyError, SecureError};
 pub use transport::Transport;
 

@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 
 use super::secure::{self, Key, KeyError, SecureError};
 use super::{Channel, LinkError, greeting};
+use crate::limits::FORGOTTEN_MAX_BYTES;
 use crate::spec::TransportChoice;
 use crate::wire::{
     ControlKind, Direction, Frame, FrameError, FrameKind, FrameReader, Half, Outgoing, Refuse,
@@ -40,6 +41,12 @@ pub enum OpeningError {
     /// Theirs is to be encrypted, ours not.
     #[error("{WITH_TLS}")]
     WithTls,
+    /// Ours is to be encrypted, and somebody refuses us in clear: nobody knows who, so its words are not passed on.
+    #[error("whoever is there speaks without TLS and refuses us ({code:?})")]
+    RefusedInClear {
+        /// Why.
+        code: RefuseCode,
+    },
     /// It is something else.
     #[error("the peer is no Kemari: it begins with the byte {found:#04x}")]
     Stranger {
@@ -58,7 +65,7 @@ const WITH_TLS: &str = "one side of the link is set to TLS and the other to plai
 
 /// What both sides have after the beginning.
 #[derive(Debug)]
-pub(crate) struct Opened<T> {
+pub struct Opened<T> {
     pub(crate) channel: T,
     pub(crate) reader: FrameReader,
     pub(crate) outgoing: Outgoing,
@@ -67,12 +74,12 @@ pub(crate) struct Opened<T> {
 
 impl<T> Opened<T> {
     /// Before the first frame.
-    pub(crate) fn new(channel: T) -> Self {
+    pub fn new(channel: T) -> Self {
         Self::with_reader(channel, FrameReader::new())
     }
 
     /// The same, with a reader for this connection.
-    pub(crate) fn with_reader(channel: T, reader: FrameReader) -> Self {
+    pub fn with_reader(channel: T, reader: FrameReader) -> Self {
         Self {
             channel,
             reader,
@@ -112,7 +119,10 @@ impl Opened<Channel> {
 }
 
 /// Begins as the one who calls.
-pub(super) fn call(
+///
+/// # Errors
+/// A [`LinkError`], also if it is not there at the `deadline`.
+pub fn call(
     socket: TcpStream,
     choice: &TransportChoice,
     deadline: Instant,
@@ -147,7 +157,12 @@ pub(super) fn call(
 fn hear_refusal(socket: TcpStream, deadline: Instant) -> LinkError {
     let heard =
         Opened::new(Channel::Plain(socket)).hear(deadline, |frame| match frame.header.kind {
-            FrameKind::Refuse => refused(frame),
+            FrameKind::Refuse => match Refuse::from_payload(frame.payload) {
+                Ok(Refuse { code, .. }) if code != RefuseCode::Transport => {
+                    OpeningError::RefusedInClear { code }.into()
+                }
+                _ => OpeningError::WithoutTls.into(),
+            },
             _ => OpeningError::WithoutTls.into(),
         });
     heard.unwrap_or_else(|error| error)
@@ -161,7 +176,10 @@ fn refused(frame: Frame<'_>) -> LinkError {
 }
 
 /// Begins as the one who is called. The caller is told why not.
-pub(super) fn answer(
+///
+/// # Errors
+/// A [`LinkError`], also if it is not there at the `deadline`.
+pub fn answer(
     socket: TcpStream,
     choice: &TransportChoice,
     deadline: Instant,
@@ -233,15 +251,21 @@ pub(super) fn first_byte(socket: &TcpStream, deadline: Instant) -> Result<u8, Li
 }
 
 /// Reads and forgets until the peer closes: a close with something unread would take back what was said last. Not beyond
-/// the `deadline`.
+/// the `deadline`, and no more than anybody has to say who would listen.
 pub(super) fn drain(mut socket: &TcpStream, deadline: Instant) {
     let _ = socket.flush();
     let _ = socket.shutdown(std::net::Shutdown::Write);
-    let mut forgotten = [0; 4096];
+    let (mut bytes, mut forgotten) = ([0; 4096], 0);
     while let Ok(left) = left(deadline)
+        && forgotten < FORGOTTEN_MAX_BYTES
         && socket.set_read_timeout(Some(left)).is_ok()
-        && !matches!(socket.read(&mut forgotten), Ok(0))
-    {}
+    {
+        match socket.read(&mut bytes) {
+            Ok(0) => return,
+            Ok(read) => forgotten += read,
+            Err(_) => {}
+        }
+    }
 }
 
 /// Whether a read or a write came to nothing only because its time was over.

@@ -9,9 +9,10 @@ mod admission;
 pub mod host_clocks;
 mod ports;
 mod primary;
+mod refusals;
 pub mod replica;
 mod secondary;
-mod strays;
+pub mod strays;
 
 use std::sync::mpsc::Receiver;
 use std::time::{Instant, SystemTime};

@@ -5,7 +5,7 @@ use super::seeds::first_violation;
 use crate::fault::Fault;
 
 /// Seeds within which every fault is found.
-const SEEDS: u64 = 3_000;
+const SEEDS: u64 = 8_000;
 
 fn is_found(fault: Fault, expected: &[Invariant]) {
     match first_violation(0..SEEDS, Some(fault)) {
@@ -28,6 +28,11 @@ fn outputs_that_leave_before_their_ack_are_seen() {
 #[test]
 fn a_primary_that_forgets_that_its_first_checkpoint_may_be_there_is_seen() {
     is_found(Fault::SoloAlthoughSent, &[OutputCommit]);
+}
+
+#[test]
+fn a_commit_that_gets_there_after_it_was_counted_as_lost_is_seen() {
+    is_found(Fault::DeliverAtTheEnd, &[OutputCommit]);
 }
 
 #[test]

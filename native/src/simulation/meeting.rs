@@ -1,6 +1,6 @@
 //! How the two engines meet: dialing and the door, without threads.
 
-use std::io;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -10,28 +10,24 @@ use super::world::{VirtualClock, World};
 use crate::clock::Clock;
 use crate::limits::{HANDSHAKE_TIMEOUT, REDIAL_PAUSE};
 use crate::link::{Answer, Caller, Dial, DialError, Dialed, Door, Link, LinkError};
-use crate::link::{OpenedChannel, greet, listen_to, understand};
+use crate::link::{Opened, greet, listen_to, understand};
 use crate::wire::{Filled, FrameReader, Hello};
 
 /// The largest frame of a simulated guest is far below it.
 const READER_BYTES: usize = 256 << 10;
 
 /// A connection, as the two frames that begin it leave it.
-fn opened(
-    world: &Rc<World>,
-    connection: usize,
-    writes: usize,
-) -> OpenedChannel<SimulatedTransport> {
+fn opened(world: &Rc<World>, connection: usize, writes: usize) -> Opened<SimulatedTransport> {
     let transport = SimulatedTransport::new(world, connection, writes);
     let reader = FrameReader::with_room(READER_BYTES);
-    let mut opened = OpenedChannel::with_reader(transport, reader);
+    let mut opened = Opened::with_reader(transport, reader);
     opened.join(connection as u64 + 1);
     opened
 }
 
 /// A greeting that is under way.
 struct Greeting {
-    opened: OpenedChannel<SimulatedTransport>,
+    opened: Opened<SimulatedTransport>,
     until: Duration,
 }
 
@@ -75,14 +71,20 @@ impl SimulatedDialer {
     fn advance(&self, greeting: &mut Greeting) -> Option<Result<Answer, DialError>> {
         let address = self.address;
         let failed = |source: LinkError| Some(Err(DialError::Greeting { address, source }));
-        let OpenedChannel {
+        let Opened {
             channel,
             reader,
             outgoing,
             ..
         } = &mut greeting.opened;
-        if let Err(error) = outgoing.write_to(channel, &[]) {
-            return failed(error.into());
+        let written = outgoing
+            .write_to(channel, &[])
+            .and_then(|_| channel.flush());
+        match written {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
+                return failed(error.into());
+            }
+            _ => {}
         }
         let filled = match reader.fill(channel) {
             Ok(filled) => filled,
@@ -163,7 +165,7 @@ impl Dial<SimulatedTransport> for SimulatedDialer {
 
 /// Somebody who has not said who it is.
 struct Stranger {
-    opened: OpenedChannel<SimulatedTransport>,
+    opened: Opened<SimulatedTransport>,
     until: Duration,
 }
 
@@ -185,7 +187,7 @@ impl SimulatedDoor {
 
     /// `None` if it has said nothing yet.
     fn listen(&self, stranger: &mut Stranger) -> Option<io::Result<Hello>> {
-        let OpenedChannel {
+        let Opened {
             channel, reader, ..
         } = &mut stranger.opened;
         let filled = match reader.fill(channel) {

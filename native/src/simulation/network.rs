@@ -8,6 +8,7 @@ use std::time::Duration;
 use fastrand::Rng;
 
 use super::world::World;
+use crate::fault::{Fault, makes};
 use crate::link::Transport;
 
 /// Bytes of an older connection that are kept to turn up in another one.
@@ -205,12 +206,17 @@ impl Network {
     }
 }
 
+/// Most bytes that an end which encrypts has taken and not handed on.
+const PIECE_BYTES: usize = 5000;
+
 /// One end of a connection.
 pub(super) struct SimulatedTransport {
     world: Rc<World>,
     connection: usize,
     /// The direction in which this end writes.
     writes: usize,
+    /// What waits here, as it does where it is encrypted; `None` at an end that keeps nothing to itself.
+    within: Option<Vec<u8>>,
 }
 
 impl SimulatedTransport {
@@ -219,8 +225,51 @@ impl SimulatedTransport {
             world: Rc::clone(world),
             connection,
             writes,
+            within: world.one_in(2).then(Vec::new),
         }
     }
+
+    /// Hands on what waits here.
+    fn push(&mut self) -> io::Result<()> {
+        let Some(mut within) = self.within.take() else {
+            return Ok(());
+        };
+        let mut pushed = Ok(());
+        while !within.is_empty() && pushed.is_ok() {
+            pushed = self.put(&[IoSlice::new(&within)]).map(|bytes| {
+                within.drain(..bytes);
+            });
+        }
+        self.within = Some(within);
+        pushed
+    }
+
+    /// Puts on its way what there is room for.
+    fn put(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        let network = &mut *self.world.network.borrow_mut();
+        let connection = &mut network.connections[self.connection];
+        let is_gone = !connection.open[1 - self.writes] && !connection.stuck;
+        if connection.broken || is_gone {
+            return Err(ErrorKind::BrokenPipe.into());
+        }
+        let pipe = &mut connection.pipes[self.writes].on_its_way;
+        let room = network.capacity.saturating_sub(pipe.len());
+        if room == 0 {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        Ok(take(pipe, slices, room))
+    }
+}
+
+/// Takes what there is `room` for; how many bytes that is.
+fn take(into: &mut impl Extend<u8>, slices: &[IoSlice<'_>], room: usize) -> usize {
+    let mut left = room;
+    for slice in slices {
+        let bytes = left.min(slice.len());
+        into.extend(slice[..bytes].iter().copied());
+        left -= bytes;
+    }
+    room - left
 }
 
 impl Read for SimulatedTransport {
@@ -247,34 +296,26 @@ impl Write for SimulatedTransport {
     }
 
     fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        let network = &mut *self.world.network.borrow_mut();
-        let connection = &mut network.connections[self.connection];
-        let is_gone = !connection.open[1 - self.writes] && !connection.stuck;
-        if connection.broken || is_gone {
-            return Err(ErrorKind::BrokenPipe.into());
-        }
-        let pipe = &mut connection.pipes[self.writes].on_its_way;
-        let mut room = network.capacity.saturating_sub(pipe.len());
-        if room == 0 {
-            return Err(ErrorKind::WouldBlock.into());
-        }
-        let before = pipe.len();
-        for slice in slices {
-            let bytes = room.min(slice.len());
-            pipe.extend(&slice[..bytes]);
-            room -= bytes;
-        }
-        Ok(pipe.len() - before)
+        self.push()?;
+        let Some(within) = &mut self.within else {
+            return self.put(slices);
+        };
+        let taken = take(within, slices, PIECE_BYTES);
+        // What was taken counts as taken; the next call tells.
+        let _ = self.push();
+        Ok(taken)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        self.push()
     }
 }
 
 impl Transport for SimulatedTransport {
     fn wants_write(&self) -> bool {
-        false
+        self.within
+            .as_ref()
+            .is_some_and(|within| !within.is_empty())
     }
 
     fn wait_writable(&mut self, timeout: Duration) -> io::Result<()> {
@@ -299,6 +340,10 @@ impl Drop for SimulatedTransport {
     fn drop(&mut self) {
         let network = &mut *self.world.network.borrow_mut();
         let connection = &mut network.connections[self.connection];
+        if makes(Fault::DeliverAtTheEnd) && !connection.broken {
+            let within = self.within.take().unwrap_or_default();
+            connection.pipes[self.writes].on_its_way.extend(within);
+        }
         connection.open[self.writes] = false;
         connection.pipes[self.writes].closed = true;
         connection.pipes[1 - self.writes].arrived.clear();

@@ -43,7 +43,15 @@ pub fn forget_addresses(bridge: &str) -> io::Result<()> {
     message.serialize(&mut buffer);
     socket.send(&buffer, 0)?;
     let (answer, _) = socket.recv_from_full()?;
-    let answer = NetlinkMessage::<RouteNetlinkMessage>::deserialize(&answer)
+    understand(&answer)
+}
+
+/// What the kernel's answer means.
+///
+/// # Errors
+/// What it says, or `InvalidData` if it says nothing.
+pub fn understand(answer: &[u8]) -> io::Result<()> {
+    let answer = NetlinkMessage::<RouteNetlinkMessage>::deserialize(answer)
         .map_err(|error| io::Error::other(error.to_string()))?;
     match answer.payload {
         NetlinkPayload::Error(error) if error.code.is_some() => Err(error.to_io()),

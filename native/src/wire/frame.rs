@@ -101,7 +101,7 @@ impl FrameKind {
         )
     }
 
-    fn from_wire(found: u16) -> Option<Self> {
+    pub(super) fn from_wire(found: u16) -> Option<Self> {
         Some(match found {
             1 => Self::Hello,
             2 => Self::Welcome,

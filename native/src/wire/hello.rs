@@ -6,7 +6,7 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use super::fingerprint::Fingerprint;
-use super::limits::{MAX_HELLO, TRIAL_WORDS_MAX};
+use super::limits::{MAX_HELLO, WORDS_MAX};
 
 /// What is wrong with a handshake's payload.
 #[derive(Debug, Error)]
@@ -101,7 +101,7 @@ pub struct TrialResult {
 }
 
 /// Why a secondary refuses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RefuseCode {
     /// The hello cannot be read.
@@ -164,21 +164,36 @@ impl Welcome {
 }
 
 impl Refuse {
-    /// The payload of a `Refuse` frame.
+    /// The payload of a `Refuse` frame; of a long explanation only the beginning.
     ///
     /// # Errors
-    /// [`HelloError::TooLong`].
+    /// [`HelloError`].
     pub fn to_payload(&self) -> Result<Vec<u8>, HelloError> {
-        encode("refuse", self)
+        encode(
+            "refuse",
+            &Self {
+                code: self.code,
+                message: shortened(&self.message),
+            },
+        )
     }
 
-    /// Reads the payload of a `Refuse` frame.
+    /// Reads the payload of a `Refuse` frame; of a long explanation only the beginning.
     ///
     /// # Errors
     /// [`HelloError`].
     pub fn from_payload(payload: &[u8]) -> Result<Self, HelloError> {
-        decode("refuse", payload)
+        let refuse: Self = decode("refuse", payload)?;
+        Ok(Self {
+            message: shortened(&refuse.message),
+            ..refuse
+        })
     }
+}
+
+/// Its beginning, if it is long: it ends up in a log.
+fn shortened(text: &str) -> String {
+    text.chars().take(WORDS_MAX).collect()
 }
 
 impl TrialResult {
@@ -187,17 +202,18 @@ impl TrialResult {
     /// # Errors
     /// [`HelloError`].
     pub fn to_payload(&self) -> Result<Vec<u8>, HelloError> {
-        let shortened = |text: &String| text.chars().take(TRIAL_WORDS_MAX).collect();
-        let failure = self.failure.as_ref().map(shortened);
+        let failure = self.failure.as_deref().map(shortened);
         encode("result of a trial", &Self { failure })
     }
 
-    /// Reads the payload of a `TrialResult` frame.
+    /// Reads the payload of a `TrialResult` frame; of a long explanation only the beginning.
     ///
     /// # Errors
     /// [`HelloError`].
     pub fn from_payload(payload: &[u8]) -> Result<Self, HelloError> {
-        decode("result of a trial", payload)
+        let Self { failure } = decode("result of a trial", payload)?;
+        let failure = failure.as_deref().map(shortened);
+        Ok(Self { failure })
     }
 }
 
@@ -275,7 +291,7 @@ mod tests {
         for (failure, arrives) in [
             (None, None),
             (Some("no such device"), Some("no such device")),
-            (Some(long.as_str()), Some(&long[..TRIAL_WORDS_MAX])),
+            (Some(long.as_str()), Some(&long[..WORDS_MAX])),
         ] {
             let result = TrialResult {
                 failure: failure.map(str::to_owned),

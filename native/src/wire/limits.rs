@@ -34,8 +34,8 @@ pub const MAX_PACKET: usize = 65_600;
 pub const OUTPUTS_PER_FRAME: usize = 256 << 10;
 /// Longest JSON payload (`Hello`, `Welcome`, `Refuse`), bytes.
 pub const MAX_HELLO: usize = 64 << 10;
-/// Most characters of the explanation why a trial has failed; each may need six bytes of JSON.
-pub const TRIAL_WORDS_MAX: usize = 2000;
+/// Most characters of an explanation: of a refusal, and of a trial that has failed; each may need six bytes of JSON.
+pub const WORDS_MAX: usize = 2000;
 /// Longest description of a machine in a `Hello`, bytes of JSON; the rest of the `Hello` is names and numbers.
 pub const MAX_FINGERPRINT: usize = MAX_HELLO - (4 << 10);
 /// Buffer of a [`super::FrameReader`], bytes: holds at least two of the largest frames.
@@ -49,8 +49,9 @@ pub const SEGMENTS_PER_WRITE: usize = 64;
 pub const OUTGOING_RETAINED_BYTES: usize = 4 << 20;
 /// Memory that a reset [`super::Assembly`] keeps for the next transaction unless told otherwise, bytes.
 pub const STAGING_RETAINED_BYTES: usize = 20 << 20;
-/// Device state, outputs and tables that a transaction may carry beside the guest's RAM, bytes.
-pub const STAGING_SLACK_BYTES: usize = 128 << 20;
+/// Device state, outputs and tables that a transaction may carry beside the guest's RAM, bytes: a bound, and no memory that
+/// is taken before it is needed.
+pub const STAGING_SLACK_BYTES: usize = 512 << 20;
 
 /// Default bound of a staged transaction: all of the guest's RAM and [`STAGING_SLACK_BYTES`], bytes.
 pub fn default_staging_bytes(guest_pages: u64) -> usize {
@@ -69,4 +70,4 @@ const _: () = assert!(MAX_DEVICE_DELTA_PAYLOAD <= MAX_PAYLOAD);
 const _: () = assert!(MAX_DEVICE_STATE <= u32::MAX as usize);
 const _: () = assert!(4 + OUTPUTS_PER_FRAME + 4 + MAX_PACKET <= MAX_PAYLOAD);
 const _: () = assert!(MAX_HELLO <= MAX_PAYLOAD);
-const _: () = assert!(TRIAL_WORDS_MAX * 6 + 100 <= MAX_HELLO);
+const _: () = assert!(WORDS_MAX * 6 + 100 <= MAX_HELLO);

@@ -93,6 +93,8 @@ mod tally;
 pub mod transaction;
 
 #[cfg(test)]
+mod golden;
+#[cfg(test)]
 mod properties;
 
 pub use deltas::{Base, Delta, Deltas, DeltasError, page_hash};

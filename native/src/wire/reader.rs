@@ -47,7 +47,7 @@ impl FrameReader {
     }
 
     /// As [`FrameReader::new`], for a connection that has no frames of more than `bytes`.
-    pub(crate) fn with_room(bytes: usize) -> Self {
+    pub fn with_room(bytes: usize) -> Self {
         Self {
             buffer: vec![0; bytes].into_boxed_slice(),
             start: 0,

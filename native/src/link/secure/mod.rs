@@ -8,7 +8,7 @@ mod pin;
 mod stream;
 
 use std::io::ErrorKind;
-use std::net::TcpStream;
+use std::net::{IpAddr, Ipv4Addr, TcpStream};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -102,7 +102,7 @@ pub fn connect(socket: &TcpStream, key: Key, deadline: Instant) -> Result<Secure
     config.resumption = Resumption::disabled();
     config.enable_early_data = false;
     // It is the key that is checked; the name is never sent, being an address.
-    let name = ServerName::from(socket.peer_addr()?.ip());
+    let name = ServerName::from(IpAddr::from(Ipv4Addr::UNSPECIFIED));
     let client = ClientConnection::new(Arc::new(config), name).map_err(SecureError::Tls)?;
     shake_hands(socket, client.into(), key, deadline)
 }
@@ -141,6 +141,7 @@ fn shake_hands(
     key: Key,
     deadline: Instant,
 ) -> Result<SecureStream, LinkError> {
+    let mut has_heard = false;
     loop {
         while tls.wants_write() {
             socket.set_write_timeout(Some(left(deadline)?))?;
@@ -153,17 +154,20 @@ fn shake_hands(
         if !tls.is_handshaking() {
             return Ok(SecureStream::new(socket.try_clone()?, tls, key));
         }
-        match first_byte(socket, deadline) {
-            Ok(FRAME_BYTE) => return Err(SecureError::WithoutTls.into()),
-            Ok(_) => {}
-            Err(error) if is_hung_up(&error) => return Err(SecureError::HungUp.into()),
-            Err(error) => return Err(error),
+        // Only what the peer begins with tells: later on any byte may come first.
+        if !has_heard {
+            match first_byte(socket, deadline) {
+                Ok(FRAME_BYTE) => return Err(SecureError::WithoutTls.into()),
+                Ok(_) => has_heard = true,
+                Err(error) => return Err(or_hung_up(error)),
+            }
         }
         socket.set_read_timeout(Some(left(deadline)?))?;
         match tls.read_tls(&mut &*socket) {
+            Ok(0) => return Err(SecureError::HungUp.into()),
             Ok(_) => {}
             Err(error) if is_late(&error) => _ = left(deadline)?,
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(or_hung_up(error.into())),
         }
         if let Err(error) = tls.process_new_packets() {
             say_why(socket, &mut tls, deadline);
@@ -172,11 +176,13 @@ fn shake_hands(
     }
 }
 
-fn is_hung_up(error: &LinkError) -> bool {
+fn or_hung_up(error: LinkError) -> LinkError {
     match error {
-        LinkError::Closed => true,
-        LinkError::Io(error) => error.kind() == ErrorKind::ConnectionReset,
-        _ => false,
+        LinkError::Closed => SecureError::HungUp.into(),
+        LinkError::Io(error) if error.kind() == ErrorKind::ConnectionReset => {
+            SecureError::HungUp.into()
+        }
+        other => other,
     }
 }
 

@@ -159,9 +159,10 @@ impl AsFd for SecureStream {
 }
 
 impl Drop for SecureStream {
-    /// Says goodbye, if that does not take any time.
+    /// Says goodbye, if that does not take any time. Not behind something that waits here: it was counted as not delivered,
+    /// and must not be after that.
     fn drop(&mut self) {
-        if self.socket.set_nonblocking(true).is_ok() {
+        if !self.tls.wants_write() && self.socket.set_nonblocking(true).is_ok() {
             self.tls.send_close_notify();
             let _ = self.push();
         }

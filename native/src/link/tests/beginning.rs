@@ -38,8 +38,16 @@ fn one_in_clear_and_one_within_tls_do_not_meet_and_both_sides_say_so() {
         assert!(text.contains("plain TCP and the other to TLS"), "{text}");
     }
     let (caller, host) = meet(&tls, &plain);
-    for text in [said(caller), said(host)] {
-        assert!(text.contains("TLS and the other to plain TCP"), "{text}");
+    // Nobody knows who answers in clear: what the caller says are its own words.
+    for (text, theirs) in [
+        (said(caller), "TLS (here)"),
+        (said(host), "plain TCP (here)"),
+    ] {
+        assert!(text.contains("one side of the link is set to"), "{text}");
+        assert!(
+            text.contains(&format!("and the other to {theirs}")),
+            "{text}"
+        );
     }
 }
 

@@ -251,9 +251,9 @@ impl<P: Ports> Primary<P> {
         let message = format!("{why} (tried again in {} s)", TRIALS_APART.as_secs());
         self.drop_link(engine);
         self.dial_after = Some(engine.now() + TRIALS_APART);
-        engine.complain(message.clone());
+        engine.complain(message);
         // Whoever waits for a replica must know that none is coming.
-        self.dial_complaint = Some(message);
+        self.dials_in_vain = true;
         self.show(engine);
     }
 }

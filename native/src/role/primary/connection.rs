@@ -5,6 +5,7 @@ use super::{Engine, Mode, PeerLink, Ports, Primary, ack_timeout};
 use crate::control::Event;
 use crate::fault::{Fault, makes};
 use crate::guest::Vm;
+use crate::link::complaints::Complaints;
 use crate::link::{Dial, DialError, LinkError};
 use crate::release::PeerOutdated;
 use crate::report;
@@ -66,12 +67,14 @@ impl<P: Ports> Primary<P> {
     }
 
     fn note_dial_failure(&mut self, engine: &Engine<P>, error: &DialError) {
-        // The same failure four times a second is said once.
+        // The same failure four times a second is said once; so are a few that take turns.
         let message = report::chain(error);
-        if self.dial_complaint.as_ref() != Some(&message) {
+        let now = engine.now();
+        self.dial_complaints.due(now);
+        if self.dial_complaints.note(message.clone(), now) {
             engine.complain(format!("no link to {}: {message}", engine.spec.peer.node));
-            self.dial_complaint = Some(message);
         }
+        self.dials_in_vain = true;
     }
 
     fn gain_link(&mut self, engine: &mut Engine<P>, link: PeerLink<P>, welcome: &Welcome) {
@@ -79,7 +82,8 @@ impl<P: Ports> Primary<P> {
         if !matches!(self.mode, Mode::Solo(_) | Mode::Guarded) {
             return;
         }
-        self.dial_complaint = None;
+        self.dials_in_vain = false;
+        self.dial_complaints = Complaints::default();
         self.dial_after = None;
         // What the secondary has of the last connection's transactions is not certain.
         if !makes(Fault::StaleBase) {

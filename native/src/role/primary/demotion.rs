@@ -84,7 +84,7 @@ impl<P: Ports> Primary<P> {
 
     /// No replica is being built, and none can be: the peer does not answer.
     fn is_alone(&self) -> bool {
-        self.link.is_none() && self.dial_complaint.is_some()
+        self.link.is_none() && self.dials_in_vain
     }
 
     /// The last checkpoint is acknowledged and its outputs are out.

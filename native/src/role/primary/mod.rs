@@ -30,6 +30,7 @@ use self::baseline::Baseline;
 use self::commit::InFlight;
 use self::demotion::Demotion;
 use self::encoding::Measured;
+use super::refusals::Refusals;
 use super::{Engine, Face, Fatal, Next, PeerCaller, PeerLink, Ports, Ready};
 use crate::checkpoint::{PausedShare, Policy, Shadow, Staging, Stopwatch};
 use crate::control::messages::GuestState;
@@ -39,6 +40,7 @@ use crate::guest::Vm;
 use crate::guest::pages::PageSet;
 use crate::hold::Hold;
 use crate::limits::PACKET_MAX_BYTES;
+use crate::link::complaints::Complaints;
 use crate::qmp::GuestEvent;
 use crate::release::{PeerOutdated, Solo};
 use crate::wire::Fingerprint;
@@ -145,7 +147,10 @@ pub struct Primary<P: Ports> {
     last_shown: Instant,
     paused_share: PausedShare,
     last_outdated_event: Instant,
-    dial_complaint: Option<String>,
+    /// The last attempt to reach the peer has failed, or its answer.
+    dials_in_vain: bool,
+    dial_complaints: Complaints<String>,
+    refusals: Refusals,
 }
 
 impl<P: Ports> Primary<P> {
@@ -188,7 +193,9 @@ impl<P: Ports> Primary<P> {
             last_shown: now,
             paused_share: PausedShare::default(),
             last_outdated_event: now,
-            dial_complaint: None,
+            dials_in_vain: false,
+            dial_complaints: Complaints::default(),
+            refusals: Refusals::default(),
             guest,
         };
         engine

@@ -79,8 +79,7 @@ impl<P: Ports> Primary<P> {
             }
             Err(refusal) => refusal,
         };
-        engine.complain(format!("{} was refused: {message}", caller.hello.node));
-        caller.refuse(code, message);
+        self.refusals.refuse(engine, caller, code, message);
         None
     }
 

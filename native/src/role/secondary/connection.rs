@@ -28,8 +28,7 @@ impl<P: Ports> Secondary<P> {
         };
         match admit(&us, &self.replica, &caller.hello) {
             Err((code, message)) => {
-                engine.complain(format!("{} was refused: {message}", caller.hello.node));
-                caller.refuse(code, message);
+                self.refusals.refuse(engine, caller, code, message);
             }
             Ok(admission) => {
                 if self.link.is_some() {

@@ -12,6 +12,7 @@ use std::time::Instant;
 
 use self::connection::Connection;
 use self::trial::TrialStage;
+use super::refusals::Refusals;
 use super::replica::{Replica, ReplicaState};
 use super::strays::Strays;
 use super::{Engine, Face, Fatal, Next, PeerCaller, Ports, Ready};
@@ -31,6 +32,7 @@ pub struct Secondary<P: Ports> {
     trial: TrialStage<P::Trial>,
     receiving_since: Instant,
     strays: Strays,
+    refusals: Refusals,
 }
 
 /// What a secondary is after a turn.
@@ -65,6 +67,7 @@ impl<P: Ports> Secondary<P> {
             trial: TrialStage::Absent,
             receiving_since: now,
             strays: Strays::new(engine.spec.guest_address(), engine.spec.silence(), now),
+            refusals: Refusals::default(),
         };
         engine.board.update(|status| {
             status.qemu_pid = Some(secondary.guest.pid());
@@ -90,14 +93,12 @@ impl<P: Ports> Secondary<P> {
     }
 
     /// What a promotion would go on from.
-    #[cfg(test)]
-    pub(crate) fn replica(&self) -> &Replica {
+    pub fn replica(&self) -> &Replica {
         &self.replica
     }
 
     /// Whether a primary is connected.
-    #[cfg(test)]
-    pub(crate) fn is_connected(&self) -> bool {
+    pub fn is_connected(&self) -> bool {
         self.link.is_some()
     }
 
