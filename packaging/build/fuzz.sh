@@ -15,4 +15,4 @@ flags=(
   "-Ccodegen-units=1"
 )
 # A target by name: build scripts and macros are then built without these flags.
-RUSTC_BOOTSTRAP=1 RUSTFLAGS="${flags[*]}" cargo build --release --locked --bins --target "$(uname -m)-unknown-linux-gnu"
+RUSTC_BOOTSTRAP=1 RUSTFLAGS="${flags[*]}" cargo build --release --locked --features fuzzer --bins --target "$(uname -m)-unknown-linux-gnu"

@@ -34,6 +34,8 @@ check tsc npx --no-install tsc --noEmit
 check rustfmt in_native cargo fmt --all --check
 check rustfmt-fuzz in_fuzz cargo fmt --check
 check clippy in_native cargo clippy --locked --workspace --all-targets -- -D warnings
+# With the engine's dependencies, which are built already; the programs of libFuzzer are not linked.
+check clippy-fuzz in_fuzz cargo clippy --locked --all-targets --target-dir ../target -- -D warnings
 check shellcheck shell_check
 
 if ((${#failed[@]})); then

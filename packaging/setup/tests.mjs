@@ -52,8 +52,11 @@ async function cargo() {
     const quick = files.filter((file) => file.endsWith('.rs') && !file.startsWith('qemu_'));
     args.push('--lib', '--bins', ...quick.flatMap((file) => ['--test', file.replace(/\.rs$/, '')]));
   }
-  const { ok, output } = await run('cargo test', 'cargo', args, { cwd: 'native' });
-  return countCargo(output, ok);
+  const engine = await run('cargo test', 'cargo', args, { cwd: 'native' });
+  // The fuzz targets with their seeds alone: `npm run fuzz` must not be the first to see that they do not fit any more.
+  const fuzz = ['test', '--locked', '--lib', '--target-dir', '../target'];
+  const targets = await run('cargo test of the fuzz targets', 'cargo', fuzz, { cwd: 'native/fuzz' });
+  return countCargo(engine.output + targets.output, engine.ok && targets.ok);
 }
 
 async function vitest(project) {

@@ -1,45 +1,32 @@
-//! A peer that knows the protocol: frames of any kind and contents, numbered and summed as they should be, up to the replica.
+//! A primary that knows the protocol: frames of any kind and contents, numbered and summed as they should be, to a real
+//! secondary.
 //!
 //! Input: frames of `{ u8 kind, u8 flags, u16 length, length bytes }`; flags: bits 0-1 packing, 2 another generation,
-//! 3 another epoch, 4 a gap in the numbers. What is not whole at the end is dropped.
+//! 3 the next epoch, 4 a gap in the numbers, 5 the epoch before. What is not whole at the end is dropped.
 
 use std::io::Write;
 
-use kemari_engine::guest::Ram;
-use kemari_engine::role::host_clocks::Arrival;
-use kemari_engine::role::replica::{Replica, ReplicaState};
+use kemari_engine::role::replica::ReplicaState;
 use kemari_engine::wire::{
-    Assembly, Base, CapturedRun, Codec, ControlKind, DeviceBase, Direction, FrameKind, FrameReader,
-    Opening, Outgoing, Progress, Step, Violation, device_state_hash, page_hash,
+    Base, CapturedRun, Codec, ControlKind, DeviceBase, Direction, FrameKind, Opening, Outgoing,
+    Progress, device_state_hash, page_hash,
 };
 use xxhash_rust::xxh3::xxh3_64;
 
-/// Pages of the guest.
-const PAGES: u64 = 32;
+use crate::secondary::Host;
+
 const PAGE_BYTES: usize = 4096;
 const HEADER_BYTES: usize = 64;
-const LIMIT_BYTES: usize = 4 << 20;
-
-/// Guest RAM.
-struct Memory(Vec<u8>);
-
-impl Ram for Memory {
-    fn bytes(&self) -> usize {
-        self.0.len()
-    }
-    fn copy_out(&self, offset: usize, into: &mut [u8]) {
-        into.copy_from_slice(&self.0[offset..offset + into.len()]);
-    }
-    fn copy_in(&mut self, offset: usize, from: &[u8]) {
-        self.0[offset..offset + from.len()].copy_from_slice(from);
-    }
-    fn zero(&mut self, offset: usize, bytes: usize) {
-        self.0[offset..offset + bytes].fill(0);
-    }
-}
+/// Kinds of frames by their numbers on the wire.
+pub const REFUSE: u8 = 3;
+const SYNC_PAGES: u8 = 5;
+const COMMIT: u8 = 10;
+const HANDOVER: u8 = 13;
+pub const CALL: u8 = 21;
+pub const CHALLENGE: u8 = 22;
 
 /// As the engine's, with a header that fits.
-fn frame(kind: u8, packing: u8, place: (u64, u64), sequence: u64, payload: &[u8]) -> Vec<u8> {
+pub fn frame(kind: u8, packing: u8, place: (u64, u64), sequence: u64, payload: &[u8]) -> Vec<u8> {
     let mut header = [0; HEADER_BYTES];
     header[..4].copy_from_slice(b"KMRI");
     let version = kemari_engine::wire::limits::PROTOCOL_VERSION;
@@ -57,88 +44,80 @@ fn frame(kind: u8, packing: u8, place: (u64, u64), sequence: u64, payload: &[u8]
     [&header[..], payload].concat()
 }
 
-/// A secondary, as far as frames concern it.
-struct Secondary {
-    ram: Memory,
-    replica: Replica,
-    assembly: Assembly,
-    /// RAM after the last complete transaction, or the last page of a baseline.
-    committed: Vec<u8>,
+/// What the secondary was before a frame.
+struct Before {
+    state: ReplicaState,
+    place: (u64, u64),
+    ram: Vec<u8>,
 }
 
-impl Secondary {
-    fn new() -> Self {
-        let ram = Memory(vec![0; usize::try_from(PAGES).expect("few") * PAGE_BYTES]);
-        let mut assembly = Assembly::new(PAGES, LIMIT_BYTES);
-        assembly.expect(1, 1);
+impl Before {
+    fn of(host: &Host) -> Self {
+        let replica = host.secondary().replica();
         Self {
-            committed: ram.0.clone(),
-            ram,
-            replica: Replica::default(),
-            assembly,
+            state: replica.state,
+            place: (replica.generation, replica.epoch),
+            ram: host.memory.0.borrow().clone(),
         }
     }
 
-    /// False: the connection is of no more use.
-    fn take(&mut self, frame: &kemari_engine::wire::Frame<'_>) -> bool {
-        match frame.header.kind {
-            kind if kind.is_transaction() => match self.assembly.feed(&frame.header, frame.payload)
-            {
-                Ok(Step::Incomplete) => true,
-                Ok(Step::Complete) => self.apply(),
-                Err(Violation::NoMemory { .. }) => panic!("bounded by {LIMIT_BYTES}"),
-                Err(_) => false,
-            },
-            FrameKind::SyncBegin => {
-                self.assembly
-                    .expect(frame.header.generation, frame.header.epoch);
-                self.replica
-                    .begin(frame.header.generation, uuid::Uuid::nil());
-                true
-            }
-            FrameKind::SyncPages if self.replica.state == ReplicaState::Receiving => {
-                let applied = self
-                    .replica
-                    .apply_baseline(&mut self.ram, frame.payload, PAGES);
-                if applied.is_ok() {
-                    self.committed.clone_from(&self.ram.0);
-                }
-                applied.is_ok()
-            }
-            FrameKind::Input => {
-                self.replica.note_input(frame.payload);
-                true
-            }
-            _ => false,
+    /// What may have come of a frame of this `kind`, with these answers.
+    fn check(&self, host: &Host, kind: u8, told: &[FrameKind]) {
+        let replica = host.secondary().replica();
+        let acked = told.contains(&FrameKind::Ack);
+        // I4: nothing but a whole transaction, or a page of a baseline, changes the replica.
+        let is_baseline = kind == SYNC_PAGES && self.state == ReplicaState::Receiving;
+        assert!(acked || is_baseline || *host.memory.0.borrow() == self.ram);
+        assert!(!acked || kind == COMMIT);
+        let (generation, epoch) = (replica.generation, replica.epoch);
+        if acked {
+            assert!(replica.state == ReplicaState::InSync && !replica.device_state.is_empty());
+            assert!(self.state != ReplicaState::Empty);
+            let follows = (generation, epoch) == (self.place.0, self.place.1 + 1);
+            assert!(self.state == ReplicaState::Receiving || follows);
+        } else if replica.is_complete() {
+            let was_complete = self.state != ReplicaState::Receiving && self.place.1 > 0;
+            assert!(was_complete && (generation, epoch) == self.place);
         }
-    }
-
-    fn apply(&mut self) -> bool {
-        let transaction = self.assembly.transaction().expect("it is complete");
-        let totals = transaction.totals();
-        assert!(totals.device_bytes > 0 && transaction.packets().count() as u64 == totals.packets);
-        let holds = |committed| self.replica.holds(&self.ram, committed);
-        if transaction.acknowledgement(holds).is_err() {
-            self.assembly.reject();
-            return false;
-        }
-        let arrival = Arrival {
-            at: std::time::Instant::now(),
-            wall: std::time::SystemTime::now(),
-        };
-        self.replica.apply(&mut self.ram, transaction, arrival);
-        assert!(self.replica.device_state.len() as u64 == totals.device_bytes);
-        self.committed.clone_from(&self.ram.0);
-        self.assembly.reset();
-        true
+        // Nothing counts that could not be tried.
+        assert!(!replica.is_complete() || host.passed.get());
+        let handed_over = told.contains(&FrameKind::HandoverAck);
+        assert!(!handed_over || replica.state == ReplicaState::HandedOver);
+        assert!(!told.contains(&FrameKind::EndAck) || replica.state == ReplicaState::Empty);
     }
 }
+
+fn kinds(told: &[u8]) -> Vec<FrameKind> {
+    let (mut rest, mut kinds) = (told, Vec::new());
+    while let Some((header, later)) = rest.split_first_chunk::<HEADER_BYTES>() {
+        let length = u32::from_le_bytes([header[12], header[13], header[14], header[15]]);
+        rest = &later[length as usize..];
+        kinds.extend(TOLD.into_iter().find(|kind| *kind as u8 == header[6]));
+    }
+    kinds
+}
+
+/// What a secondary tells.
+const TOLD: [FrameKind; 5] = [
+    FrameKind::Ack,
+    FrameKind::HandoverAck,
+    FrameKind::EndAck,
+    FrameKind::TrialResult,
+    FrameKind::Heartbeat,
+];
 
 pub fn run(data: &[u8]) {
-    let mut secondary = Secondary::new();
-    let mut reader = FrameReader::new();
+    play(data);
+}
+
+/// What the secondary has told in the end.
+fn play(data: &[u8]) -> Vec<FrameKind> {
+    let mut host = Host::new();
     let (mut rest, mut sequence, mut place) = (data, 0, (1, 1));
-    while let [kind, flags, low, high, payload @ ..] = rest {
+    let mut all = Vec::new();
+    while host.secondary().is_connected()
+        && let [kind, flags, low, high, payload @ ..] = rest
+    {
         let length = usize::from(u16::from_le_bytes([*low, *high]));
         let Some((payload, later)) = payload.split_at_checked(length) else {
             break;
@@ -146,24 +125,18 @@ pub fn run(data: &[u8]) {
         rest = later;
         let at = (
             place.0 + u64::from(flags >> 2 & 1),
-            place.1 + u64::from(flags >> 3 & 1),
+            place.1 + u64::from(flags >> 3 & 1) - u64::from(flags >> 5 & 1),
         );
         sequence += u64::from(flags >> 4 & 1);
         let bytes = frame(*kind, flags & 3, at, sequence, payload);
         sequence += 1;
-        reader.fill(&mut &bytes[..]).expect("memory does not fail");
-        while let Ok(Some(frame)) = reader.next() {
-            let goes_on = secondary.take(&frame);
-            // I4: nothing but a whole transaction, or a page of a baseline, has changed the replica.
-            assert!(secondary.ram.0 == secondary.committed);
-            if !goes_on {
-                return;
-            }
-            if frame.header.kind == FrameKind::Commit {
-                place.1 += 1;
-            }
-        }
+        let before = Before::of(&host);
+        let told = kinds(&host.hear(&bytes));
+        before.check(&host, *kind, &told);
+        all.extend(told);
+        place.1 += u64::from(*kind == COMMIT);
     }
+    all
 }
 
 /// The frames of a connection as this target wants them.
@@ -173,7 +146,9 @@ fn input(wire: &[u8]) -> Vec<u8> {
         let length = u32::from_le_bytes([header[12], header[13], header[14], header[15]]);
         let (payload, later) = later.split_at(length as usize);
         if let Ok(length) = u16::try_from(payload.len()) {
-            input.extend([header[6], header[8]]);
+            // What is handed over is what was committed.
+            let before = u8::from(header[6] == HANDOVER) << 5;
+            input.extend([header[6], header[8] | before]);
             input.extend(length.to_le_bytes());
             input.extend(payload);
         }
@@ -215,6 +190,15 @@ fn connection(codec: Option<Codec>) -> Vec<u8> {
     encoder.control(ControlKind::SyncBegin, 1, 1, &[]);
     encoder.sync_pages(1, 1, &body, &runs);
     encoder.control(ControlKind::Input, 1, 1, b"packet");
+    encoder.control(ControlKind::Heartbeat, 0, 0, &[]);
+    for piece in [&[1; 90][..], &[2; 10]] {
+        encoder.control(ControlKind::TrialState, 1, 1, piece);
+    }
+    encoder.control(ControlKind::Trial, 1, 1, &[]);
+    // Until the verdict, and one more.
+    for _ in 0..3 {
+        encoder.control(ControlKind::Heartbeat, 0, 0, &[]);
+    }
     encoder.begin(1, 1, &Opening::default());
     encoder.pages(&body, &runs, |_| None);
     encoder.device_state(&body, state.clone(), None);
@@ -245,6 +229,16 @@ fn connection(codec: Option<Codec>) -> Vec<u8> {
         }),
     );
     encoder.commit();
+    encoder.control(
+        if codec.is_none() {
+            ControlKind::End
+        } else {
+            ControlKind::Handover
+        },
+        1,
+        2,
+        &[],
+    );
     write(&mut outgoing, &body, &mut wire);
     wire
 }
@@ -255,7 +249,6 @@ pub fn seeds() -> Vec<Vec<u8>> {
 
 /// A frame of baseline pages that says that it is packed by `codec`.
 pub fn packed_pages(codec: Codec, payload: &[u8]) -> Vec<u8> {
-    const SYNC_PAGES: u8 = 5;
     let packing = match codec {
         Codec::Lz4 => 1,
         Codec::Zstd => 2,
@@ -278,4 +271,17 @@ pub fn packed_payloads() -> Vec<Vec<u8>> {
         }
     }
     payloads
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_seeds_lead_through_a_whole_connection() {
+        use FrameKind::{Ack, EndAck, HandoverAck, TrialResult};
+        for (seed, last) in seeds().iter().zip([EndAck, HandoverAck, HandoverAck]) {
+            assert_eq!(play(seed), [TrialResult, Ack, Ack, last]);
+        }
+    }
 }

@@ -1,7 +1,7 @@
-//! The JSON of the handshake.
+//! The JSON of the handshake, and of what came of a trial.
 
 use kemari_engine::wire::{
-    Fingerprint, Hello, HelloRole, Refuse, RefuseCode, ReplicaHeld, Welcome,
+    Fingerprint, Hello, HelloRole, Refuse, RefuseCode, ReplicaHeld, TrialResult, Welcome,
 };
 use uuid::Uuid;
 
@@ -29,6 +29,13 @@ pub fn run(data: &[u8]) {
         && let Ok(again) = refuse.to_payload()
     {
         assert!(Refuse::from_payload(&again).expect("its own") == refuse);
+    }
+    if let Ok(result) = TrialResult::from_payload(data) {
+        // Shortened if it must be: then it is the beginning.
+        let again = result.to_payload().expect("it is shortened to fit");
+        let again = TrialResult::from_payload(&again).expect("its own").failure;
+        let (again, whole) = (again.as_deref(), result.failure.as_deref());
+        assert!(again == whole || again.zip(whole).is_some_and(|(a, b)| b.starts_with(a)));
     }
 }
 
@@ -61,10 +68,14 @@ pub fn seeds() -> Vec<Vec<u8>> {
         code: RefuseCode::Fingerprint,
         message: "no".to_owned(),
     };
+    let failed = TrialResult {
+        failure: Some("Unknown section".to_owned()),
+    };
     let payloads = [
         hello.to_payload(),
         welcome.to_payload(),
         refuse.to_payload(),
+        failed.to_payload(),
     ];
     payloads.map(|payload| payload.expect("short")).into()
 }

@@ -2,15 +2,21 @@
 //!
 //! A target may say anything of its input but panic, overflow, take unbounded memory or time, or break what it asserts.
 
+mod bridge;
 mod changes;
 mod control;
 mod frames;
 mod greeting;
+mod identity;
 mod key;
 mod link;
+mod opening;
 mod packed;
 mod qmp;
+mod secondary;
+mod secure;
 mod spec;
+mod strays;
 mod tables;
 
 /// A parser and what it is fed.
@@ -42,17 +48,22 @@ macro_rules! target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 15] = [
     target!("frames", frames),
     target!("link", link),
+    target!("opening", opening),
+    target!("secure", secure),
     target!("changes", changes),
     target!("packed", packed),
     target!("greeting", greeting),
     target!("control", control),
     target!("key", key),
     target!("qmp", qmp),
+    target!("identity", identity),
     target!("spec", spec),
     target!("tables", tables),
+    target!("bridge", bridge),
+    target!("strays", strays),
 ];
 
 #[cfg(test)]
