@@ -39,6 +39,14 @@ export class AgentError extends Error {
   }
 }
 
+/** Longest piece of somebody else's text that a sentence repeats, characters. */
+const quoteMax = 200;
+
+/** @returns what somebody else wrote, short enough to be a part of a sentence: the rest of which says what to do about it. */
+export function quote(text: string): string {
+  return text.length <= quoteMax ? text : `${text.slice(0, quoteMax)}… (${text.length} characters)`;
+}
+
 /** @returns the error's sentence; a thing thrown that is no Error is shown as text. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);

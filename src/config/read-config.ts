@@ -1,7 +1,7 @@
 import { constants } from 'node:fs';
 import { access, open } from 'node:fs/promises';
 import * as v from 'valibot';
-import { AgentError, messageOf, systemCodeOf } from '../common/error.js';
+import { AgentError, messageOf, quote, systemCodeOf } from '../common/error.js';
 import { limits } from '../common/limits.js';
 import { checkSyncKey } from './sync-key.js';
 import { vmConfig, type VmConfig } from './vm-config.js';
@@ -37,14 +37,16 @@ async function readBounded(path: string): Promise<string> {
 
 /** One sentence for the first fault: the file, the key, what it must be. */
 function faultSentence(path: string, issue: v.BaseIssue<unknown>): string {
-  const key = v.getDotPath(issue);
+  const dotted = v.getDotPath(issue);
+  const key = dotted === null ? undefined : quote(dotted);
+  const message = quote(issue.message);
   if (issue.type === 'strict_object') {
     // valibot reports an unknown key with the key as expected "never", a missing one as expected `"name"`.
     if (issue.expected === 'never')
       return `${path}: unknown key "${key ?? ''}": remove it or correct its spelling`;
     return `${path}: key "${key ?? ''}" is missing: add it`;
   }
-  return `${path}: key "${key ?? 'the whole file'}" ${issue.message.startsWith('must') ? issue.message : `is wrong: ${issue.message}`}`;
+  return `${path}: key "${key ?? 'the whole file'}" ${message.startsWith('must') ? message : `is wrong: ${message}`}`;
 }
 
 /** @throws AgentError bad-config: one sentence that names the file, the key and what to do. */
@@ -56,7 +58,7 @@ export async function readVmConfig(path: string): Promise<VmConfig> {
   } catch (error) {
     throw new AgentError(
       'bad-config',
-      `${path} is not JSON (${messageOf(error)}): correct it, then run kemari validate-all`,
+      `${path} is not JSON (${quote(messageOf(error))}): correct it, then run kemari validate-all`,
       {
         cause: error,
       },

@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { AgentError } from '../common/error.js';
+import { AgentError, quote } from '../common/error.js';
 import { limits } from '../common/limits.js';
 import { LineChannel, type Message } from '../common/line-channel.js';
 import {
@@ -45,7 +45,7 @@ function check<Output>(schema: v.GenericSchema<unknown, Output>, reply: Message)
 
 function issue(result: { issues: readonly v.BaseIssue<unknown>[] | undefined }): string {
   const first = result.issues?.[0];
-  return first ? `${v.getDotPath(first) ?? 'message'}: ${first.message}` : 'unknown';
+  return first ? `${quote(v.getDotPath(first) ?? 'message')}: ${quote(first.message)}` : 'unknown';
 }
 
 /** One connection to an engine's control socket. */

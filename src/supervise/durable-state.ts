@@ -2,7 +2,7 @@ import { mkdir, open, readFile } from 'node:fs/promises';
 import { readFileSync } from 'node:fs';
 import * as v from 'valibot';
 import { writeDurably } from '../common/durable-file.js';
-import { AgentError, messageOf, systemCodeOf } from '../common/error.js';
+import { AgentError, messageOf, quote, systemCodeOf } from '../common/error.js';
 import { limits } from '../common/limits.js';
 import type { ResourcePaths } from '../common/paths.js';
 
@@ -102,8 +102,9 @@ export class DurableStore {
     }
     const parsed = v.safeParse(durableState, json);
     if (!parsed.success) {
-      const key = v.getDotPath(parsed.issues[0]) ?? 'the whole file';
-      throw new AgentError('state-unusable', corrupt(path, `key "${key}": ${parsed.issues[0].message}`));
+      const key = quote(v.getDotPath(parsed.issues[0]) ?? 'the whole file');
+      const why = quote(parsed.issues[0].message);
+      throw new AgentError('state-unusable', corrupt(path, `key "${key}": ${why}`));
     }
     return parsed.output;
   }

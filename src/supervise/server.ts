@@ -2,7 +2,7 @@ import { chmod, rm } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
 import type { Logger } from 'pino';
 import * as v from 'valibot';
-import { AgentError, messageOf, toAgentError } from '../common/error.js';
+import { AgentError, messageOf, quote, toAgentError } from '../common/error.js';
 import { lineSplitter, parseLine } from '../common/line-channel.js';
 import { supervisorRequest, type SupervisorRequest } from './protocol.js';
 import type { Supervisor } from './supervisor.js';
@@ -42,7 +42,7 @@ function converse(socket: Socket, supervisor: Supervisor, log: Logger, onStopped
       (line) => {
         const request = v.safeParse(supervisorRequest, parseLine(line));
         if (!request.success) {
-          refuse(`the request is not of version 1: ${request.issues[0].message}`);
+          refuse(`the request is not of version 1: ${quote(request.issues[0].message)}`);
           return;
         }
         const { id, command } = request.output;

@@ -80,6 +80,24 @@ test('the config of a VM', async () => {
   });
 });
 
+test('a sentence repeats a part of what is wrong, however long that is, and still says what to do', async () => {
+  const long = 'x'.repeat(50_000);
+  const file = join(folder, 'long.json');
+  const sample = JSON.parse(
+    await readFile(new URL('../../ocf/examples/vm1.json', import.meta.url), 'utf8'),
+  ) as object;
+  for (const wrong of [{ [long]: 1 }, { machine: long }]) {
+    await writeFile(file, JSON.stringify({ ...sample, ...wrong }));
+    const refused = await readVmConfig(file).catch((error: unknown) => error as AgentError);
+    expect(refused).toBeInstanceOf(AgentError);
+    expect((refused as AgentError).message.length).toBeLessThan(1000);
+  }
+  await writeFile(paths.state, JSON.stringify({ ...initialState(long), [long]: 1 }));
+  const refused = await new DurableStore(paths).load().catch((error: unknown) => error as AgentError);
+  expect(refused).toBeInstanceOf(AgentError);
+  expect((refused as AgentError).message.length).toBeLessThan(1000);
+});
+
 test('the specification of an engine', async () => {
   await tamper(await golden('spec/engine.json'), (mutant) => {
     const message = parseLine(mutant);
@@ -92,7 +110,8 @@ test('state.json is loaded as what it says or not at all', async () => {
   await tamper([sample], async (mutant) => {
     await writeFile(paths.state, mutant);
     const state = await new DurableStore(paths).load();
-    expect(state).toEqual(JSON.parse(mutant));
+    // What the file says: no file holds half a surrogate pair.
+    expect(state).toEqual(JSON.parse(await readFile(paths.state, 'utf8')));
   });
 });
 
