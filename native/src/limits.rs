@@ -72,11 +72,6 @@ pub const STRAYS_AGE: Duration = Duration::from_secs(10);
 pub const MIRRORING_BACKLOG_MAX_BYTES: usize = 1 << 20;
 /// Longest wait for QEMU's answer to one command.
 pub const QMP_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long the engine yields instead of sleeping while it waits for QEMU with the guest paused: being woken on an idle
-/// processor costs more than a tenth of the pause.
-pub const QMP_YIELD: Duration = Duration::from_micros(1500);
-/// How long the engine yields instead of sleeping while it waits for the ack of a checkpoint, for the same reason.
-pub const ACK_YIELD: Duration = Duration::from_micros(500);
 /// Longest wait for a QEMU to start and to hand over its userfaultfd.
 pub const QEMU_START_TIMEOUT: Duration = Duration::from_secs(60);
 /// Longest wait of a primary for the result of a trial: the other host's QEMU may have to start first.

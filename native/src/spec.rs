@@ -210,6 +210,8 @@ pub struct UserLimits {
     pub ack_timeout_ms: u32,
     /// By how much the clocks of a guest that stood still are set forward at once, at most.
     pub time_catch_up_max_ms: u32,
+    /// How long the processors may take to wake up while checkpoints are close to each other (microseconds).
+    pub wake_latency_us: i32,
 }
 
 impl Spec {
@@ -372,6 +374,12 @@ impl UserLimits {
                 0..=86_400_000,
                 "0 to 86400000 are possible",
             ),
+            (
+                "limits.wake_latency_us",
+                u64::try_from(self.wake_latency_us).unwrap_or(u64::MAX),
+                0..=2_000_000_000,
+                "0 to 2000000000 are possible",
+            ),
         ] {
             if !range.contains(&value) {
                 return Err(SpecError::Value {
@@ -459,6 +467,11 @@ mod tests {
                 "\"time_catch_up_max_ms\": 15000",
                 "\"time_catch_up_max_ms\": 86400001",
                 "limits.time_catch_up_max_ms is 86400001",
+            ),
+            (
+                "\"wake_latency_us\": 0",
+                "\"wake_latency_us\": 2000000001",
+                "limits.wake_latency_us is 2000000001",
             ),
         ] {
             assert!(SAMPLE.contains(from), "{from}");

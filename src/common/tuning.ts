@@ -18,4 +18,5 @@ export const epochLimits = v.strictObject({
   hold_bytes: integer(65_536, 256 << 20),
   ack_timeout_ms: integer(100, 60_000),
   time_catch_up_max_ms: integer(0, 86_400_000),
+  wake_latency_us: integer(0, 2_000_000_000),
 });

@@ -52,14 +52,15 @@ const tuningSection = v.strictObject({
   paused_max_percent: v.optional(paused_max_percent, 75),
   compression: v.optional(compression, 'auto'),
 });
-const { max_epoch_age_ms, max_epoch_bytes, hold_bytes, ack_timeout_ms, time_catch_up_max_ms } =
-  epochLimits.entries;
+const { max_epoch_age_ms, max_epoch_bytes, hold_bytes, ack_timeout_ms } = epochLimits.entries;
+const { time_catch_up_max_ms, wake_latency_us } = epochLimits.entries;
 const limitsSection = v.strictObject({
   max_epoch_age_ms: v.optional(max_epoch_age_ms, 100),
   max_epoch_bytes: v.optional(max_epoch_bytes, 16 << 20),
   hold_bytes: v.optional(hold_bytes, 4 << 20),
   ack_timeout_ms: v.optional(ack_timeout_ms, 3000),
   time_catch_up_max_ms: v.optional(time_catch_up_max_ms, 15_000),
+  wake_latency_us: v.optional(wake_latency_us, 0),
 });
 
 export const vmConfig = v.strictObject({

@@ -58,6 +58,7 @@ test('what is left out gets its default', async () => {
       hold_bytes: 4_194_304,
       ack_timeout_ms: 3000,
       time_catch_up_max_ms: 15_000,
+      wake_latency_us: 0,
     },
   });
 });

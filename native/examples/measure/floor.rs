@@ -117,6 +117,7 @@ impl Floor {
         let saved_at = SystemTime::now();
         self.guest.release()?;
         self.guest.read_device_state(&mut self.state)?;
+        self.guest.confirm_state()?;
         let (stopped_at, resumed_at) = (self.told(Told::Stopped)?, self.told(Told::Resumed)?);
         let moments = [paused_at, stopped_at, saved_at, resumed_at];
         // A host whose clock is set back just now gives no measure.

@@ -16,7 +16,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::{Value, json};
 
 use crate::guest::state_gate::StateGate;
-use crate::limits::{QMP_TIMEOUT, QMP_YIELD};
+use crate::limits::QMP_TIMEOUT;
 use crate::qmp::{GuestEvent, Qmp, QmpError, Ticket};
 
 const STOP: &str = "stop";
@@ -90,32 +90,24 @@ impl Monitor {
     /// # Errors
     /// A [`QmpError`].
     pub fn stop_and_save(&mut self, after: AfterSave, gate: &StateGate) -> Result<(), QmpError> {
-        let yield_until = Instant::now() + QMP_YIELD;
         let arguments = match after {
             AfterSave::RunOn => &self.save_arguments,
             AfterSave::Stay => {
-                self.orders.yield_until(yield_until);
                 self.stop()?;
-                self.orders.sleep_again();
                 &self.save_stopped_arguments
             }
         };
         self.saving = Some(self.orders.fire_and_forget(SAVE, arguments)?);
-        self.wait_at(gate, yield_until)?;
+        self.wait_at(gate)?;
         // QEMU told first what it has met with while it stopped.
         self.talk.pump()
     }
 
-    /// Waits until QEMU has reached the gate; without sleeping for a while.
-    fn wait_at(&mut self, gate: &StateGate, yield_until: Instant) -> Result<(), QmpError> {
+    /// Waits until QEMU has reached the gate.
+    fn wait_at(&mut self, gate: &StateGate) -> Result<(), QmpError> {
         let deadline = Instant::now() + QMP_TIMEOUT;
         loop {
-            let now = Instant::now();
-            let patience = if now < yield_until {
-                Duration::ZERO
-            } else {
-                deadline.saturating_duration_since(now)
-            };
+            let patience = deadline.saturating_duration_since(Instant::now());
             let timeout = Timespec::try_from(patience).map_err(io::Error::other)?;
             let mut ready = [
                 PollFd::new(gate, PollFlags::IN),
@@ -133,13 +125,13 @@ impl Monitor {
                 // A refusal is an error here.
                 self.orders.pump()?;
             }
-            if now >= deadline {
+            if patience.is_zero() {
                 return Err(QmpError::Silent {
                     command: SAVE,
                     waited: QMP_TIMEOUT,
                 });
             }
-            // Also later on: a pipe that nobody has opened yet is ready to say so all the time.
+            // A pipe that nobody has opened yet is ready to say so all the time.
             std::thread::yield_now();
         }
     }
@@ -152,10 +144,7 @@ impl Monitor {
         let Some(ticket) = self.saving.take() else {
             return Ok(());
         };
-        self.orders.yield_until(Instant::now() + QMP_YIELD);
-        let answer = self.orders.wait(ticket, SAVE);
-        self.orders.sleep_again();
-        answer.map(|_| ())
+        self.orders.wait(ticket, SAVE).map(|_| ())
     }
 
     /// Whether QEMU has not been asked whether the last state is whole.

@@ -330,21 +330,29 @@ impl Guest {
                 pid: self.child.id(),
             });
         }
-        self.gate.open().map_err(call("fcntl(F_SETPIPE_SZ)"))
+        self.gate.open().map_err(call("fcntl(F_SETPIPE_SZ)"))?;
+        // Where QEMU was woken on our processor it goes first: the guest stands still until it has run.
+        std::thread::yield_now();
+        Ok(())
     }
 
-    /// Copies the state that was saved to `into`, once; returns its length. The guest must have been released.
+    /// Copies the state that was saved to `into`, once; returns its length. The guest must have been released. Nothing may
+    /// follow from it before [`Guest::confirm_state`].
     ///
     /// # Errors
     /// A [`GuestError`]; the guest must be given up then.
     pub fn read_device_state(&mut self, into: &mut [u8]) -> Result<usize, GuestError> {
-        let length = self
-            .gate
+        self.gate
             .read(into, Instant::now() + QMP_TIMEOUT)
-            .map_err(call("reading the guest's device state"))?;
-        // A QEMU that died in the middle of it closed the pipe too.
-        self.monitor.finish_save()?;
-        Ok(length)
+            .map_err(call("reading the guest's device state"))
+    }
+
+    /// Waits until QEMU says that the state is whole: one that died in the middle of it closed the pipe, too.
+    ///
+    /// # Errors
+    /// A [`GuestError`]; the guest must be given up then.
+    pub fn confirm_state(&mut self) -> Result<(), GuestError> {
+        Ok(self.monitor.finish_save()?)
     }
 
     /// Reads a state that nobody wanted in the end.

@@ -75,6 +75,8 @@ pub trait Vm {
     fn release(&mut self) -> Result<(), GuestError>;
     /// Copies the device state that was saved last into `into`, once; returns its length.
     fn read_device_state(&mut self, into: &mut [u8]) -> Result<usize, GuestError>;
+    /// Waits until it is proven that the device state that was read is whole.
+    fn confirm_state(&mut self) -> Result<(), GuestError>;
     /// Stops the vCPUs.
     fn pause(&mut self) -> Result<(), GuestError>;
     /// Lets the vCPUs run.
@@ -145,6 +147,10 @@ impl Vm for Guest {
 
     fn read_device_state(&mut self, into: &mut [u8]) -> Result<usize, GuestError> {
         Self::read_device_state(self, into)
+    }
+
+    fn confirm_state(&mut self) -> Result<(), GuestError> {
+        Self::confirm_state(self)
     }
 
     fn pause(&mut self) -> Result<(), GuestError> {

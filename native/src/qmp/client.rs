@@ -73,8 +73,6 @@ pub struct Qmp {
     unawaited: &'static str,
     events: VecDeque<GuestEvent>,
     keep: Events,
-    /// The guest is paused: do not sleep before this.
-    yield_until: Option<Instant>,
 }
 
 impl Qmp {
@@ -97,7 +95,6 @@ impl Qmp {
             unawaited: "nothing",
             events: VecDeque::with_capacity(16),
             keep,
-            yield_until: None,
         };
         let deadline = Instant::now() + timeout;
         loop {
@@ -148,16 +145,6 @@ impl Qmp {
     ) -> Result<Ticket, QmpError> {
         self.unawaited = command;
         self.fire(command, arguments)
-    }
-
-    /// Until `until`, or [`Qmp::sleep_again`], yields the processor instead of sleeping while it waits for QEMU.
-    pub fn yield_until(&mut self, until: Instant) {
-        self.yield_until = Some(until);
-    }
-
-    /// Ends what [`Qmp::yield_until`] began.
-    pub fn sleep_again(&mut self) {
-        self.yield_until = None;
     }
 
     /// Waits for the answer to a command that was fired.
@@ -319,9 +306,7 @@ impl Qmp {
                 Ok((0, _)) => return Err(QmpError::Closed),
                 Ok((count, _)) => self.received.extend_from_slice(&chunk[..count]),
                 Err(Errno::AGAIN) => {
-                    if self.yield_until.is_some_and(|until| Instant::now() < until) {
-                        std::thread::yield_now();
-                    } else if !self.poll(PollFlags::IN, deadline)? {
+                    if !self.poll(PollFlags::IN, deadline)? {
                         return Ok(None);
                     }
                 }

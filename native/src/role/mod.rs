@@ -6,6 +6,7 @@
 //! ```
 
 mod admission;
+mod alertness;
 pub mod host_clocks;
 mod ports;
 mod primary;

@@ -8,3 +8,4 @@ pub mod memory;
 pub mod pagemap;
 pub mod process;
 pub mod userfault;
+pub mod wake_latency;

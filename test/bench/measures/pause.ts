@@ -9,7 +9,7 @@ import { floorOf } from '../yard/native.js';
 import type { GuestMeasure } from './measure.js';
 
 /** Dirty pages of a checkpoint; a few below 64, because an answer costs some more or less by itself. */
-const FEW = 60;
+const FEW = 52;
 const MANY = 2500;
 
 export const pause: GuestMeasure = {

@@ -2,6 +2,8 @@
 
 /// How much of the newest value is taken over.
 const SHARE: f64 = 1.0 / 16.0;
+/// The same for a time that is longer than the mean.
+const DOUBTED_SHARE: f64 = 1.0 / 128.0;
 /// A value beyond this many times the mean counts as that: a host that was busy elsewhere says little about the work.
 const OUTLIER: f64 = 4.0;
 
@@ -19,6 +21,16 @@ impl Average {
             Some(mean) if mean <= 0.0 => mean + (value - mean) * SHARE,
             Some(mean) => mean + (value.min(mean * OUTLIER) - mean) * SHARE,
         });
+    }
+
+    /// A time: one that a busy host has made longer is believed slowly, a shorter one at once.
+    pub(super) fn add_time(&mut self, ns: f64) {
+        match self.mean {
+            Some(mean) if ns > mean => {
+                self.mean = Some(mean + (ns.min(mean * OUTLIER) - mean) * DOUBTED_SHARE);
+            }
+            _ => self.add(ns),
+        }
     }
 
     pub(super) fn or(&self, unknown: f64) -> f64 {
@@ -49,6 +61,21 @@ mod tests {
             average.add(0.0);
         }
         assert!(average.or(9.0) < 1.0);
+        for _ in 0..100 {
+            // Every third one was interrupted.
+            for ns in [800.0, 900.0, 5000.0] {
+                average.add_time(ns);
+            }
+        }
+        assert!(
+            (700.0..1300.0).contains(&average.or(0.0)),
+            "{}",
+            average.or(0.0)
+        );
+        for _ in 0..1000 {
+            average.add_time(4000.0);
+        }
+        assert!(average.or(0.0) > 3900.0);
         average = Average::default();
         average.add(0.0);
         average.add(160.0);

@@ -175,14 +175,14 @@ impl Chooser {
         cost.bytes.add(ratio(plain_bytes, pages));
         // Packing is not told apart from the rest.
         if encoding.codec.is_none() {
-            cost.ns.add(ratio(ns, pages));
+            cost.ns.add_time(ratio(ns, pages));
         }
     }
 
     /// `pages` pages were noted for changes to come, in `ns`.
     pub fn noted(&mut self, pages: u64, ns: u64) {
         if pages > 0 {
-            self.noting_ns.add(ratio(ns, pages));
+            self.noting_ns.add_time(ratio(ns, pages));
         }
     }
 
@@ -190,7 +190,7 @@ impl Chooser {
     pub fn tried(&mut self, codec: Codec, plain_bytes: u64, packed_bytes: u64, ns: u64) {
         if plain_bytes > 0 {
             let cost = &mut self.codecs[index(codec)];
-            cost.ns.add(ratio(ns, plain_bytes));
+            cost.ns.add_time(ratio(ns, plain_bytes));
             cost.ratio.add(ratio(packed_bytes, plain_bytes));
         }
     }

@@ -7,12 +7,12 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use super::{Engine, Fatal, Halt, Mode, Ports, Primary, ack_timeout};
+use super::encoding::since;
+use super::{Engine, Fatal, Halt, Mode, PeerLink, Ports, Primary, ack_timeout};
 use crate::checkpoint::{Commit, Part, Stopwatch};
 use crate::clock::Clock;
 use crate::fault::{Fault, makes};
 use crate::guest::{AfterSave, Vm};
-use crate::limits::ACK_YIELD;
 use crate::link::LinkError;
 use crate::release::{Acked, Awaited, Solo};
 use crate::wire::{FrameKind, Header, Opening};
@@ -30,10 +30,8 @@ pub(super) struct InFlight {
     begins_at: u64,
     /// Bytes of the connection up to the end of the commit, once that is encoded.
     commit_ends_at: Option<u64>,
-    /// When all of it had been encoded.
-    encoded_at: Option<Instant>,
-    /// What then waited to be written, bytes.
-    waiting_bytes: u64,
+    /// When it began to be written, the guest running again; none if it was sent in parts.
+    burst_from: Option<Instant>,
     /// When all of it had been written: from then on an ack is waited for.
     written_at: Option<Instant>,
 }
@@ -44,17 +42,10 @@ impl InFlight {
         self.fallback.is_some()
     }
 
-    /// Until when its ack is expected so soon that sleeping would delay it.
-    pub(super) fn ack_expected_until(&self) -> Option<Instant> {
-        self.encoded_at.map(|at| at + ACK_YIELD)
-    }
-
-    /// Its bytes and when they began to be written, if that was all at once.
+    /// Its bytes and when they began to be written, if that was in one burst.
     pub(super) fn whole_burst(&self) -> Option<(u64, Instant)> {
-        let is_whole = self.commit_ends_at == Some(self.begins_at + self.waiting_bytes);
-        self.encoded_at
-            .filter(|_| is_whole)
-            .map(|at| (self.waiting_bytes, at))
+        let bytes = self.commit_ends_at? - self.begins_at;
+        self.burst_from.map(|at| (bytes, at))
     }
 
     /// Whether the secondary may have the whole transaction.
@@ -164,8 +155,7 @@ impl<P: Ports> Primary<P> {
                 .as_ref()
                 .map_or(0, |link| link.outgoing.bytes_encoded()),
             commit_ends_at: None,
-            encoded_at: None,
-            waiting_bytes: 0,
+            burst_from: None,
             written_at: None,
         });
         self.policy.captured(pages, asked_at);
@@ -183,7 +173,10 @@ impl<P: Ports> Primary<P> {
             self.release(engine, runs_on, paused_at, stopwatch)?;
             self.encode_begin(awaited, &opening);
             self.encode_pages(engine);
-            self.encode_end(engine)?;
+            self.send_pages(engine);
+            self.encode_state()?;
+            self.flush_link(engine);
+            self.encode_commit(engine)?;
             self.flush_link(engine);
         } else {
             // More than the staging area holds: the guest waits while it is sent, which also slows its writing down.
@@ -251,7 +244,8 @@ impl<P: Ports> Primary<P> {
     }
 
     fn send_end(&mut self, engine: &mut Engine<P>) -> Result<(), Sending> {
-        self.encode_end(engine).map_err(Sending::Fatal)?;
+        self.encode_state().map_err(Sending::Fatal)?;
+        self.encode_commit(engine).map_err(Sending::Fatal)?;
         self.flush_link_now(engine)
     }
 
@@ -277,21 +271,44 @@ impl<P: Ports> Primary<P> {
         }
     }
 
-    fn encode_end(&mut self, engine: &mut Engine<P>) -> Result<(), Fatal> {
+    /// The pages leave while QEMU is still letting the guest run.
+    fn send_pages(&mut self, engine: &mut Engine<P>) {
+        let began = engine.now();
+        let written = |link: &Option<PeerLink<P>>| {
+            link.as_ref()
+                .map_or(0, |link| link.outgoing.bytes_written())
+        };
+        let before = written(&self.link);
+        self.flush_link(engine);
+        let bytes = written(&self.link).saturating_sub(before);
+        self.measured.written(bytes, since(began, engine.now()));
+        if let Some(in_flight) = &mut self.in_flight {
+            in_flight.burst_from = Some(began);
+        }
+    }
+
+    fn encode_state(&mut self) -> Result<(), Fatal> {
         let state = self.staging.read_device_state(&mut self.guest)?;
         if let Some(link) = &mut self.link {
             let mut encoder = link.encoder();
             encoder.device_state(self.staging.body(), state, self.shadow.device_state());
             encoder.outputs(self.hold.sealed().iter());
-            encoder.commit();
+        }
+        Ok(())
+    }
+
+    /// Nothing that was sent counts before this.
+    fn encode_commit(&mut self, engine: &mut Engine<P>) -> Result<(), Fatal> {
+        // A QEMU that died in the middle of the state would have ended it, too.
+        self.guest.confirm_state()?;
+        if let Some(link) = &mut self.link {
+            link.encoder().commit();
             let end = link.outgoing.bytes_encoded();
             if let Some(in_flight) = &mut self.in_flight {
                 engine
                     .statistics
                     .record_transaction(end - in_flight.begins_at);
                 in_flight.commit_ends_at = Some(end);
-                in_flight.encoded_at = Some(engine.now());
-                in_flight.waiting_bytes = link.outgoing.pending_bytes() as u64;
             }
         }
         Ok(())

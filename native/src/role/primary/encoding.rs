@@ -15,6 +15,8 @@ use crate::wire::Codec;
 pub(super) struct Measured {
     pub(super) chooser: Chooser,
     link: LinkRate,
+    /// What this host takes to write a byte: copies and encryption, which the other side has to undo.
+    writing: DrainRate,
 }
 
 impl Measured {
@@ -22,7 +24,21 @@ impl Measured {
         Self {
             chooser: Chooser::for_epochs(compression),
             link: LinkRate::believed(UNKNOWN_LINK_NS_PER_BYTE),
+            writing: DrainRate::default(),
         }
+    }
+
+    /// `bytes` of pages were written in `ns`.
+    pub(super) fn written(&mut self, bytes: u64, ns: u64) {
+        if bytes > 0 {
+            self.writing.drained(bytes, ns);
+        }
+    }
+
+    /// What a byte more costs. However fast a link is, its bytes are not free.
+    fn ns_per_byte(&self) -> f64 {
+        let writing = self.writing.ns_per_byte().unwrap_or(0.0);
+        self.link.ns_per_byte().max(writing)
     }
 
     /// There is a new link, or a baseline has shown what the link is like.
@@ -130,14 +146,12 @@ impl<P: Ports> Primary<P> {
 
     /// An epoch has been acknowledged and its outputs are out: learns from it, and notes what the secondary has now.
     pub(super) fn learn(&mut self, engine: &Engine<P>, in_flight: &InFlight, acked_at: Instant) {
-        let Measured {
-            chooser,
-            link: rate,
-        } = &mut self.measured;
-        if let Some((bytes, encoded_at)) = in_flight.whole_burst() {
-            rate.acked(bytes, since(encoded_at, acked_at));
+        if let Some((bytes, burst_from)) = in_flight.whole_burst() {
+            self.measured.link.acked(bytes, since(burst_from, acked_at));
         }
-        chooser.link(rate.ns_per_byte());
+        let ns_per_byte = self.measured.ns_per_byte();
+        let chooser = &mut self.measured.chooser;
+        chooser.link(ns_per_byte);
         if let (Some(codec), Some(link)) = (chooser.trial(), &mut self.link) {
             let began = engine.now();
             if let Some((plain, packed)) = link.encoder().try_out(codec) {
@@ -148,7 +162,7 @@ impl<P: Ports> Primary<P> {
         chooser.settle();
         let settled = chooser.settled();
         if settled != before {
-            tracing::debug!(?settled, ns_per_byte = rate.ns_per_byte(), "encoding");
+            tracing::debug!(?settled, ns_per_byte, "encoding");
             engine
                 .board
                 .update(|status| status.encoding = Some(settled.shown()));

@@ -63,6 +63,7 @@ impl<P: Ports> Primary<P> {
         }
         // It has to be read, whatever becomes of it: QEMU waits until somebody does.
         let state = self.staging.read_device_state(&mut self.guest)?;
+        self.guest.confirm_state()?;
         if let Err(error) = sent {
             self.lose_link(engine, &error);
         }

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use rustix::event::PollFlags;
 
+use super::super::alertness::Alertness;
 use super::baseline::Baseline;
-use super::{Engine, Fatal, InFlight, Next, Primary, Ready};
+use super::{Engine, Fatal, Next, Primary, Ready};
 use crate::guest::GuestError;
 use crate::host::{self, Host, link_flags};
 use crate::limits::HEARTBEAT;
@@ -29,29 +30,20 @@ impl Primary<Host> {
     }
 
     fn live(&mut self, engine: &mut Engine<Host>) -> Result<Next<Host>, Fatal> {
+        let mut alertness = Alertness::new(engine.spec.limits.wake_latency_us, Instant::now());
         loop {
             let ready = self.wait(engine)?;
             if let Some(next) = self.turn(engine, ready)? {
                 return Ok(next);
             }
+            alertness.look(engine.statistics.checkpoints(), Instant::now());
         }
     }
 
-    /// Waits for something to do; without sleeping while an ack is about to come.
+    /// Waits for something to do.
     fn wait(&self, engine: &Engine<Host>) -> Result<Ready, Fatal> {
         if let Some(until) = self.forwarding_until {
             return self.wait_forwarding(engine, until);
-        }
-        let expected = self
-            .in_flight
-            .as_ref()
-            .and_then(InFlight::ack_expected_until);
-        while expected.is_some_and(|until| Instant::now() < until) {
-            let ready = self.poll(engine, Duration::ZERO)?;
-            if !ready.is_nothing() {
-                return Ok(ready);
-            }
-            std::thread::yield_now();
         }
         let left = self.next_deadline();
         self.poll(engine, left.saturating_duration_since(Instant::now()))

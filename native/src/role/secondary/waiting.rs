@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rustix::event::PollFlags;
 
+use super::super::alertness::Alertness;
 use super::super::{Engine, Fatal, Next, Ready};
 use super::{Secondary, Turn};
 use crate::host::{self, Host, link_flags};
@@ -18,12 +19,14 @@ impl Secondary<Host> {
     /// [`Fatal`] if QEMU is lost.
     pub fn run(self, engine: &mut Engine<Host>) -> Result<Next<Host>, Fatal> {
         let mut secondary = Box::new(self);
+        let mut alertness = Alertness::new(engine.spec.limits.wake_latency_us, engine.now());
         loop {
             let ready = secondary.wait(engine)?;
             match secondary.turn(engine, ready)? {
                 Turn::Stay(same) => secondary = same,
                 Turn::Leave(next) => return Ok(next),
             }
+            alertness.look(secondary.replica.epoch, engine.now());
         }
     }
 
