@@ -2,6 +2,7 @@
 
 mod properties;
 mod state;
+mod tampering;
 
 use std::collections::VecDeque;
 
@@ -9,7 +10,8 @@ use stateright::{Model, Property};
 
 use self::properties::properties;
 use self::state::{
-    Action, Frame, InFlight, Mode, PAGES, Primary, ReplicaState, Secondary, Snapshot, State,
+    Action, Frame, GENERATION, InFlight, Mode, PAGES, Primary, ReplicaState, Secondary, Snapshot,
+    State,
 };
 
 /// Things that the guest does.
@@ -28,6 +30,12 @@ pub enum Guard {
     CommitMayBeThere,
     /// `Replica::apply` is called for a complete transaction only.
     ApplyOnCommit,
+    /// `FrameReader::next` takes the frame with the next number only.
+    NextFrame,
+    /// `Assembly::feed` takes the epoch that comes next only.
+    NextEpoch,
+    /// `Assembly::feed` takes the generation of the baseline only.
+    OwnGeneration,
     /// `fail_in_flight` owes what was captured.
     OweAgain,
     /// `begin_baseline` owes every page.
@@ -37,6 +45,9 @@ pub enum Guard {
 /// The model; `missing` is the guard that it does without.
 pub struct Protocol {
     pub missing: Option<Guard>,
+    /// Once in its life somebody swaps two frames, or sends a transaction that was sent before, or one of another
+    /// generation. There is one connection then, so that all of it can be searched.
+    pub tampers: bool,
 }
 
 impl Primary {
@@ -44,7 +55,7 @@ impl Primary {
         self.outgoing.push_back(frame);
     }
 
-    fn capture_and_send(&mut self, fallback: bool) {
+    fn capture_and_send(&mut self, fallback: bool, records: bool) {
         let epoch = self.epoch + 1;
         std::mem::swap(&mut self.captured, &mut self.owed);
         self.owed = [false; PAGES];
@@ -52,18 +63,25 @@ impl Primary {
             self.captured[page] |= std::mem::take(&mut self.dirty[page]);
         }
         self.sealed = std::mem::take(&mut self.open);
-        self.send(Frame::Begin { epoch });
+        let mut frames = vec![Frame::Begin {
+            generation: GENERATION,
+            epoch,
+        }];
         for page in 0..PAGES {
             if self.captured[page] {
                 let value = self.ram[page];
-                self.send(Frame::Pages { page, value });
+                frames.push(Frame::Pages { page, value });
             }
         }
         let snapshot = Snapshot {
             ram: self.ram,
             moment: self.moment,
         };
-        self.send(Frame::Commit { epoch, snapshot });
+        frames.push(Frame::Commit { epoch, snapshot });
+        self.outgoing.extend(&frames);
+        if records {
+            self.sent.push(frames);
+        }
         self.in_flight = Some(InFlight {
             epoch,
             fallback,
@@ -104,6 +122,7 @@ impl Protocol {
         secondary.link = Some(number);
         primary.link = Some(number);
         primary.outgoing.clear();
+        (primary.sequence, secondary.next_sequence) = (0, 0);
         let is_same = primary.mode == Mode::Guarded
             && primary.replica_holder
             && secondary.state == ReplicaState::InSync
@@ -121,7 +140,7 @@ impl Protocol {
         }
     }
 
-    fn advance_baseline(primary: &mut Primary) {
+    fn advance_baseline(&self, primary: &mut Primary) {
         if let Some(page) = (0..PAGES).find(|&page| primary.owed[page]) {
             primary.owed[page] = false;
             let value = primary.ram[page];
@@ -130,7 +149,7 @@ impl Protocol {
             primary.baseline = false;
             let fallback = primary.mode == Mode::Solo;
             primary.mode = Mode::Guarded;
-            primary.capture_and_send(fallback);
+            primary.capture_and_send(fallback, self.tampers);
         }
     }
 
@@ -179,7 +198,17 @@ impl Protocol {
     }
 
     /// One frame at the secondary; false if it is refused, which ends the connection.
-    fn take_frame(&self, secondary: &mut Secondary, frame: Frame, acks: &mut VecDeque<u8>) -> bool {
+    fn take_frame(
+        &self,
+        secondary: &mut Secondary,
+        (number, frame): (u8, Frame),
+        acks: &mut VecDeque<u8>,
+    ) -> bool {
+        if number != secondary.next_sequence && self.keeps(Guard::NextFrame) {
+            return false;
+        }
+        // Where nobody tampers the numbers say nothing.
+        secondary.next_sequence += u8::from(self.tampers);
         match frame {
             Frame::SyncBegin { epoch } => {
                 secondary.state = ReplicaState::Receiving;
@@ -187,8 +216,10 @@ impl Protocol {
                 secondary.next_epoch = Some(epoch);
             }
             Frame::SyncPages { page, value } => secondary.ram[page] = value,
-            Frame::Begin { epoch } => {
-                if secondary.next_epoch != Some(epoch) {
+            Frame::Begin { generation, epoch } => {
+                let is_next = secondary.next_epoch == Some(epoch) || !self.keeps(Guard::NextEpoch);
+                let is_ours = generation == GENERATION || !self.keeps(Guard::OwnGeneration);
+                if !is_next || !is_ours || secondary.next_epoch.is_none() {
                     return false;
                 }
                 secondary.staged = Some(Vec::new());
@@ -227,7 +258,7 @@ impl Protocol {
         }
     }
 
-    fn flush_link(&self, primary: &mut Primary, wire: &mut VecDeque<Frame>, seen: &mut u8) {
+    fn flush_link(&self, primary: &mut Primary, wire: &mut VecDeque<(u8, Frame)>, seen: &mut u8) {
         let Some(frame) = primary.outgoing.pop_front() else {
             return;
         };
@@ -239,7 +270,8 @@ impl Protocol {
                 release(seen, &mut primary.sealed);
             }
         }
-        wire.push_back(frame);
+        wire.push_back((primary.sequence, frame));
+        primary.sequence += u8::from(self.tampers);
     }
 }
 
@@ -261,7 +293,8 @@ impl Model for Protocol {
                 actions.extend((0..PAGES).map(|page| Action::GuestWrites { page }));
                 actions.push(Action::GuestSends);
             }
-            if primary.link.is_none() && state.connections < CONNECTIONS_MAX {
+            let connections_max = if self.tampers { 1 } else { CONNECTIONS_MAX };
+            if primary.link.is_none() && state.connections < connections_max {
                 actions.push(Action::GainLink);
             }
             if primary.link.is_some() {
@@ -279,6 +312,7 @@ impl Model for Protocol {
             if primary.link.is_some() && !state.to_primary.is_empty() {
                 actions.push(Action::TakeAck);
             }
+            self.tamperings(state, actions);
         } else if state.secondary.state == ReplicaState::InSync {
             actions.push(Action::PromoteHot);
         }
@@ -309,10 +343,11 @@ impl Model for Protocol {
                 }
             }
             Action::GainLink => self.gain_link(&mut state),
-            Action::AdvanceBaseline => Self::advance_baseline(state.primary.as_mut()?),
+            Action::AdvanceBaseline => self.advance_baseline(state.primary.as_mut()?),
             Action::Checkpoint => {
                 state.checkpoints += 1;
-                state.primary.as_mut()?.capture_and_send(false);
+                let primary = state.primary.as_mut()?;
+                primary.capture_and_send(false, self.tampers);
             }
             Action::FlushLink => {
                 let primary = state.primary.as_mut()?;
@@ -337,6 +372,9 @@ impl Model for Protocol {
             }
             // What it has written still arrives.
             Action::PrimaryDies => state.primary = None,
+            Action::SwapFrames | Action::RepeatTransaction | Action::SendForeignTransaction => {
+                Self::tamper(&mut state, action)?;
+            }
             Action::PromoteHot => state.promoted = Some(state.secondary.snapshot.moment),
         }
         Some(state)

@@ -39,6 +39,13 @@ pub fn properties() -> Vec<Property<Protocol>> {
             |_: &Protocol, state: &State| state.promoted.is_some() && state.seen > 0,
         ),
         Property::sometimes(
+            super::super::AFTER_TAMPERING,
+            |protocol: &Protocol, state: &State| {
+                // Where nobody tampers there is nothing to ask for.
+                state.promoted.is_some() && (state.tampered || !protocol.tampers)
+            },
+        ),
+        Property::sometimes(
             "the same replica is gone on from",
             |_: &Protocol, state: &State| {
                 state.connections == 2

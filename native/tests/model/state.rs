@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+/// Generation of the guest.
+pub const GENERATION: u8 = 1;
 /// Pages of the guest.
 pub const PAGES: usize = 2;
 
@@ -19,7 +21,7 @@ pub struct Snapshot {
 pub enum Frame {
     SyncBegin { epoch: u8 },
     SyncPages { page: usize, value: u8 },
-    Begin { epoch: u8 },
+    Begin { generation: u8, epoch: u8 },
     Pages { page: usize, value: u8 },
     Commit { epoch: u8, snapshot: Snapshot },
 }
@@ -56,6 +58,10 @@ pub struct Primary {
     /// A secondary of this life has begun a baseline of ours.
     pub replica_holder: bool,
     pub outgoing: VecDeque<Frame>,
+    /// Number of the next frame of this connection.
+    pub sequence: u8,
+    /// Transactions that were sent, for somebody to repeat.
+    pub sent: Vec<Vec<Frame>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -74,6 +80,7 @@ pub struct Secondary {
     /// What `Assembly` has of the transaction that is open.
     pub staged: Option<Vec<(usize, u8)>>,
     pub next_epoch: Option<u8>,
+    pub next_sequence: u8,
     pub link: Option<u8>,
 }
 
@@ -83,13 +90,16 @@ pub struct State {
     /// `None`: it is dead.
     pub primary: Option<Primary>,
     pub secondary: Secondary,
-    pub to_secondary: VecDeque<Frame>,
+    /// Frames by their numbers.
+    pub to_secondary: VecDeque<(u8, Frame)>,
     /// Acks on their way.
     pub to_primary: VecDeque<u8>,
     pub connections: u8,
     pub checkpoints: u8,
     pub seen: u8,
     pub promoted: Option<u8>,
+    /// Something was done to the frames.
+    pub tampered: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -106,6 +116,9 @@ pub enum Action {
     LoseLinkAtSecondary,
     PrimaryDies,
     PromoteHot,
+    SwapFrames,
+    RepeatTransaction,
+    SendForeignTransaction,
 }
 
 impl State {
@@ -127,6 +140,8 @@ impl State {
                 link: None,
                 replica_holder: false,
                 outgoing: VecDeque::new(),
+                sequence: 0,
+                sent: Vec::new(),
             }),
             secondary: Secondary {
                 state: ReplicaState::Empty,
@@ -136,6 +151,7 @@ impl State {
                 snapshot: Snapshot::default(),
                 staged: None,
                 next_epoch: None,
+                next_sequence: 0,
                 link: None,
             },
             to_secondary: VecDeque::new(),
@@ -144,6 +160,7 @@ impl State {
             checkpoints: 0,
             seen: 0,
             promoted: None,
+            tampered: false,
         }
     }
 }
