@@ -65,7 +65,7 @@ fn with_sync_commits_the_guest_stands_still_until_the_ack_and_goes_on_when_the_l
         let mut traffic = Traffic::start();
         traffic.flows(40);
 
-        proxy.withhold_acks();
+        proxy.withhold_acks(0);
         first.wait_status("paused for its ack", |status| {
             status["state"] == "protected" && status["guest"] == "paused"
         });

@@ -16,6 +16,7 @@ pub mod client;
 pub mod clock;
 pub mod engine;
 pub mod key;
+pub mod outputs;
 pub mod pair;
 pub mod proxy;
 pub mod ram;

@@ -1,5 +1,6 @@
 //! Stands between the engines, understands their frames, and spoils them when it is told to.
 
+use std::collections::HashSet;
 use std::io::{self, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use rustix::net::connect_unspec;
 
+use super::outputs::Outputs;
 use super::side::{Side, connect_from};
 use super::{PATIENCE, eventually, key};
 use kemari_engine::link::Key;
@@ -21,6 +23,7 @@ const READ_BYTES: usize = 128 << 10;
 /// Kinds of frames that it looks at (`native/src/wire/frame.rs`).
 const SYNC_BEGIN: u16 = 4;
 const BEGIN: u16 = 6;
+const OUTPUTS: u16 = 9;
 const COMMIT: u16 = 10;
 const ACK: u16 = 12;
 const HANDOVER: u16 = 13;
@@ -68,7 +71,9 @@ struct State {
     over: bool,
     /// New connections are hung up on.
     closed: bool,
-    withhold_acks: bool,
+    /// Of this epoch and all after it.
+    withhold_acks: Option<u64>,
+    outputs: Outputs,
     withhold_handover_ack: bool,
     hushed: bool,
     bytes_per_second: Option<u32>,
@@ -105,7 +110,7 @@ pub struct Carried {
 impl Carried {
     fn add(&mut self, frame: &Frame) {
         self.bytes += frame.bytes.len();
-        self.packed += usize::from(u32::from_le_bytes(field(&frame.bytes, 8)) != 0);
+        self.packed += usize::from(!frame.is_plain());
         match frame.kind {
             DEVICE_STATE => self.whole_device_states += 1,
             DEVICE_DELTA => {
@@ -186,7 +191,7 @@ impl Proxy {
             state.closed,
             state.withhold_acks,
             state.withhold_handover_ack,
-        ) = (false, false, false);
+        ) = (false, None, false);
         (state.bytes_per_second, state.trap, state.release) = (None, None, true);
         // A connection that has lost an answer, or was given up, is of no more use.
         if state.withheld > 0 || std::mem::take(&mut state.hushed) {
@@ -212,12 +217,18 @@ impl Proxy {
         self.shared.lock().acks
     }
 
-    /// From here on no ack is delivered, while data still is; new connections are not let through. Returns the last
-    /// epoch whose ack has been delivered.
-    pub fn withhold_acks(&self) -> u64 {
+    /// No ack of the epoch that comes `after` as many as this is delivered, nor any later one, while data still is; new
+    /// connections are not let through. Returns the last epoch whose ack is.
+    pub fn withhold_acks(&self, after: u64) -> u64 {
         let mut state = self.shared.lock();
-        (state.withhold_acks, state.closed) = (true, true);
-        state.last_ack
+        let last = state.last_ack + after;
+        (state.withhold_acks, state.closed) = (Some(last + 1), true);
+        last
+    }
+
+    /// Frames of the guest that the primary has sent, and whose ack it was not given. They must not be compressed.
+    pub fn withheld_outputs(&self) -> HashSet<Vec<u8>> {
+        self.shared.lock().outputs.withheld()
     }
 
     /// Acks that were not delivered since the last heal.
@@ -371,6 +382,11 @@ impl Frame {
         from.read_exact(&mut bytes[HEADER_BYTES..])?;
         Ok(Self { bytes, kind, epoch })
     }
+
+    /// Whether its payload is not packed.
+    fn is_plain(&self) -> bool {
+        u32::from_le_bytes(field(&self.bytes, 8)) == 0
+    }
 }
 
 fn field<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
@@ -390,6 +406,10 @@ fn carry_data(primary: &Side, mut secondary: &Side, shared: &Shared) -> io::Resu
         match frame.kind {
             SYNC_BEGIN => shared.lock().baselines += 1,
             HEARTBEAT => shared.lock().heartbeats += 1,
+            OUTPUTS if frame.is_plain() => {
+                let payload = &frame.bytes[HEADER_BYTES..];
+                shared.lock().outputs.sent(frame.epoch, payload);
+            }
             _ => {}
         }
         if frame.kind == BEGIN {
@@ -514,7 +534,8 @@ fn carry_answers(secondary: &Side, mut primary: &Side, shared: &Shared) -> io::R
         shared.wait_while_hushed();
         // Held while the frame is written, so that nothing slips through once a test has said stop.
         let mut state = shared.lock();
-        is_mute |= (frame.kind == ACK && state.withhold_acks)
+        let withholds = |first| frame.epoch >= first;
+        is_mute |= (frame.kind == ACK && state.withhold_acks.is_some_and(withholds))
             || (frame.kind == HANDOVER_ACK && state.withhold_handover_ack);
         if is_mute {
             state.withheld += 1;
@@ -522,7 +543,10 @@ fn carry_answers(secondary: &Side, mut primary: &Side, shared: &Shared) -> io::R
         }
         primary.write_all(&frame.bytes)?;
         match frame.kind {
-            ACK => (state.last_ack, state.acks) = (frame.epoch, state.acks + 1),
+            ACK => {
+                (state.last_ack, state.acks) = (frame.epoch, state.acks + 1);
+                state.outputs.acked(frame.epoch);
+            }
             HEARTBEAT => state.heartbeats += 1,
             _ => {}
         }
