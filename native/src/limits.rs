@@ -12,6 +12,11 @@ pub const MEMORY_MAX_MIB: u32 = 1 << 20;
 pub const STAGING_PAGES: usize = 4096;
 /// Most bytes of outputs that may be held, if somebody wants that many.
 pub const HOLD_MAX_BYTES: usize = 256 << 20;
+/// Longest time for which a running guest may write before somebody looks how much: what it writes meanwhile an epoch can have
+/// too many.
+pub const LOOK_MAX: Duration = Duration::from_millis(10);
+/// Shortest such time.
+pub const LOOK_MIN: Duration = Duration::from_millis(1);
 /// Memory that the data path takes at its start, so that nothing is allocated later. Only a simulator, which begins
 /// thousands of lives a second, takes less than [`Sizes::FULL`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

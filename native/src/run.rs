@@ -197,6 +197,7 @@ pub fn first_status(spec: &Spec, id: Uuid, platform: &Platform, qemu_pid: u32) -
         role: Role::Secondary,
         state: State::Empty,
         guest: GuestState::Incoming,
+        paused_for: None,
         generation: 0,
         epoch: 0,
         peer: Peer {
@@ -232,6 +233,7 @@ pub fn first_status(spec: &Spec, id: Uuid, platform: &Platform, qemu_pid: u32) -
         pause_parts_us: None,
         paused_percent: None,
         guest_lag_ms: None,
+        epoch_us: None,
         dirty_pages: None,
         transaction_bytes: None,
         promotion_us: None,

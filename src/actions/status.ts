@@ -60,6 +60,16 @@ function describeProgress(progress: Fields): string {
   ].join(', ');
 }
 
+/** For what a guest that stands still waits; an engine of another version may have other reasons. */
+const pausedFor = new Map([
+  ['hold', 'the outputs that wait for the other host come near limits.hold_bytes'],
+  ['ack', 'tuning.commit is sync, and the other host has not acknowledged the last checkpoint'],
+  [
+    'epoch',
+    'it has reached max_epoch_age_ms or max_epoch_bytes, and the last checkpoint is not acknowledged',
+  ],
+]);
+
 /** The lines about one resource. */
 export function describe(one: Fields): string {
   const rows: [string, string][] = [];
@@ -82,6 +92,8 @@ export function describe(one: Fields): string {
     if (engine['transport'] === 'plain') rows.push(['sync link', 'NOT ENCRYPTED (transport plain)']);
     rows.push(['checkpoints', show(engine['checkpoints'])]);
     if (pause) rows.push(['pause', `p50 ${show(pause['p50'])} us, p99 ${show(pause['p99'])} us`]);
+    const waits = pausedFor.get(show(engine['paused_for']));
+    if (waits !== undefined) rows.push(['guest', `stands still: ${waits}`]);
     if (typeof engine['paused_percent'] === 'number')
       rows.push(['paused', `${engine['paused_percent']}% of the last seconds`]);
     if (typeof engine['guest_lag_ms'] === 'number')

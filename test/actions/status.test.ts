@@ -14,11 +14,12 @@ const [primary, secondary] = replies.flatMap(({ ok }) => (ok?.status ? [ok.statu
 test('status says how the guest is paused and how its clocks are doing', () => {
   const lines = describe({ resource: 'vm1', node: 'n1', engine: primary }).split('\n');
   expect(lines).toContain('  paused       48% of the last seconds');
+  expect(lines.join('\n')).toMatch(/ guest {8}stands still: it has reached max_epoch_age_ms/);
   expect(lines).toContain("  guest time   0 ms behind the host's");
 });
 
 test('a node without the guest does not speak of its time', () => {
   const text = describe({ resource: 'vm1', node: 'n2', engine: secondary });
   expect(text).toContain('secondary, receiving');
-  expect(text).not.toMatch(/paused|guest time/);
+  expect(text).not.toMatch(/paused|stands still|guest time/);
 });

@@ -1,6 +1,7 @@
 //! The capture of an epoch: when, what happens while the guest is paused, and the staging area that it is copied into.
 
 mod encoding;
+mod growth;
 mod paused_share;
 mod policy;
 mod shadow;

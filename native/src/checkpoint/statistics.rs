@@ -62,6 +62,11 @@ impl Stopwatch {
         self.since = now;
     }
 
+    /// What `part` took so far.
+    pub fn part(&self, part: Part) -> Duration {
+        self.parts[part as usize]
+    }
+
     /// The pause took `whole`: what no other part has taken was the last one's.
     fn finish(mut self, whole: Duration) -> [Duration; Part::ALL.len()] {
         let others = self.parts.iter().sum();
@@ -78,6 +83,7 @@ pub struct Statistics {
     bytes: u64,
     pause_us: Histogram<u32>,
     parts_us: [Histogram<u32>; Part::ALL.len()],
+    epoch_us: Histogram<u32>,
     dirty_pages: Histogram<u32>,
     transaction_bytes: Histogram<u32>,
 }
@@ -94,6 +100,7 @@ impl Statistics {
             bytes: 0,
             pause_us: histogram(LARGEST_US),
             parts_us: std::array::from_fn(|_| histogram(LARGEST_US)),
+            epoch_us: histogram(LARGEST_US),
             dirty_pages: histogram(LARGEST_PAGES),
             transaction_bytes: histogram(LARGEST_BYTES),
         }
@@ -104,6 +111,7 @@ impl Statistics {
         let parts = self.parts_us.iter_mut();
         let others = [
             &mut self.pause_us,
+            &mut self.epoch_us,
             &mut self.dirty_pages,
             &mut self.transaction_bytes,
         ];
@@ -117,6 +125,11 @@ impl Statistics {
         self.dirty_pages.saturating_record(pages as u64);
     }
 
+    /// The guest ran for so long between a checkpoint and the one before.
+    pub fn record_epoch(&mut self, ran: Duration) {
+        self.epoch_us.saturating_record(microseconds(ran));
+    }
+
     /// All of it came to `bytes` on the wire.
     pub fn record_transaction(&mut self, bytes: u64) {
         self.bytes += bytes;
@@ -125,7 +138,6 @@ impl Statistics {
 
     /// The guest was paused for `pause`, which `stopwatch` has followed until the guest was told to run.
     pub fn record_pause(&mut self, pause: Duration, stopwatch: Stopwatch) {
-        let microseconds = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         self.pause_us.saturating_record(microseconds(pause));
         for (histogram, part) in self.parts_us.iter_mut().zip(stopwatch.finish(pause)) {
             histogram.saturating_record(microseconds(part));
@@ -157,6 +169,11 @@ impl Statistics {
         quantiles(&self.parts_us[part as usize])
     }
 
+    /// For how long the guest ran in an epoch, in microseconds; `None` before the second.
+    pub fn epoch_us(&self) -> Option<Quantiles> {
+        quantiles(&self.epoch_us)
+    }
+
     /// Pages per checkpoint; `None` before the first.
     pub fn dirty_pages(&self) -> Option<Quantiles> {
         quantiles(&self.dirty_pages)
@@ -172,6 +189,10 @@ impl Default for Statistics {
     fn default() -> Self {
         Self::new()
     }
+}
+
+fn microseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 fn histogram(largest: u64) -> Histogram<u32> {
@@ -224,8 +245,11 @@ mod tests {
         statistics.record_checkpoint(7);
         statistics.record_transaction(9000);
         statistics.record_pause(Duration::from_millis(1), Stopwatch::start(Instant::now()));
+        statistics.record_epoch(Duration::from_micros(100));
+        assert_eq!(statistics.epoch_us(), Some((100, 100, 100)));
         statistics.restart();
         assert_eq!(statistics.pause_us(), None);
+        assert_eq!(statistics.epoch_us(), None);
         assert_eq!(statistics.part_us(Part::Save), None);
         assert_eq!(statistics.dirty_pages(), None);
         assert_eq!(statistics.transaction_bytes(), None);

@@ -9,7 +9,7 @@ pub use event::{Event, EventLine};
 pub use reply::{DemoteOutcome, ErrorBody, ErrorCode, OkBody, Outcome, Reply};
 pub use request::{BadRequest, Command, PromoteMode, Request};
 pub use status::{
-    Accel, GuestState, PauseParts, Peer, PromotionTimes, Quantiles, Role, State, Status,
+    Accel, GuestState, PauseParts, PausedFor, Peer, PromotionTimes, Quantiles, Role, State, Status,
     SyncProgress, Tracker, Transport,
 };
 

@@ -42,6 +42,7 @@ fn status() -> Status {
         role: Role::Secondary,
         state: State::Empty,
         guest: GuestState::Incoming,
+        paused_for: None,
         generation: 0,
         epoch: 0,
         peer: Peer {
@@ -69,6 +70,7 @@ fn status() -> Status {
         transaction_bytes: None,
         paused_percent: None,
         guest_lag_ms: None,
+        epoch_us: None,
         dirty_pages: None,
         promotion_us: None,
         data_thread_idle_ms: 0,

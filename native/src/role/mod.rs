@@ -128,7 +128,7 @@ impl<P: Ports> Engine<P> {
             (status.role, status.state, status.guest) = (face.role, face.state, face.guest);
             (status.generation, status.epoch) = (face.generation, face.epoch);
             if face.role == Role::Secondary {
-                status.encoding = None;
+                (status.encoding, status.paused_for) = (None, None);
             }
             status.released_packets = self.outlet.released();
             status.checkpoints = self.statistics.checkpoints();
@@ -165,10 +165,12 @@ impl<P: Ports> Engine<P> {
         let part = |part| self.statistics.part_us(part).map(quantiles);
         let pause = self.statistics.pause_us().map(quantiles);
         let parts = PauseParts::from_parts(Part::ALL.map(part));
+        let epoch = self.statistics.epoch_us().map(quantiles);
         let pages = self.statistics.dirty_pages().map(quantiles);
         let bytes = self.statistics.transaction_bytes().map(quantiles);
         self.board.update(|status| {
             (status.pause_us, status.pause_parts_us) = (pause, parts);
+            status.epoch_us = epoch;
             (status.dirty_pages, status.transaction_bytes) = (pages, bytes);
         });
     }

@@ -57,6 +57,18 @@ pub enum GuestState {
     Ended,
 }
 
+/// For what a guest that is stopped waits; none of it for long, unless the other host or the link to it is slow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PausedFor {
+    /// For room: the outputs that wait for an ack come near `hold_bytes`.
+    Hold,
+    /// For the ack of its checkpoint, because `commit` is `sync`.
+    Ack,
+    /// For the ack of the last checkpoint: since that it has run for `max_epoch_age_ms` or written `max_epoch_bytes`.
+    Epoch,
+}
+
 /// How the engines speak to each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -190,6 +202,8 @@ pub struct Status {
     pub state: State,
     /// What the guest does.
     pub guest: GuestState,
+    /// For what, if it is paused and is to run on.
+    pub paused_for: Option<PausedFor>,
     /// The guest's generation.
     pub generation: u64,
     /// The last acked epoch (primary) or the last epoch held (secondary).
@@ -235,6 +249,8 @@ pub struct Status {
     pub paused_percent: Option<u8>,
     /// By how much the guest's clocks are behind the host's, milliseconds; likewise.
     pub guest_lag_ms: Option<u64>,
+    /// For how long the guest ran from one checkpoint to the next, microseconds.
+    pub epoch_us: Option<Quantiles>,
     /// Pages of a checkpoint.
     pub dirty_pages: Option<Quantiles>,
     /// Bytes of a checkpoint on the wire.

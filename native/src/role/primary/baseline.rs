@@ -237,8 +237,7 @@ impl<P: Ports> Primary<P> {
         let brakes = (self.baseline.as_mut()).is_some_and(|baseline| baseline.brakes(now));
         if brakes && !self.standing.for_baseline {
             self.standing.for_baseline = true;
-            self.policy.interrupted();
-            self.guest.pause()?;
+            self.stand_still(engine)?;
         } else if !brakes && self.standing.for_baseline {
             self.standing.for_baseline = false;
             self.run_on(engine)?;

@@ -78,9 +78,10 @@ impl<P: Ports> Primary<P> {
         engine.now() >= self.checkpoint_due()
     }
 
-    /// When the next one is due. A guest that stands still because of what it has sent gains nothing by waiting.
+    /// When the next one is due. A guest that stands still because of what it has sent or written gains nothing by
+    /// waiting.
     pub(super) fn checkpoint_due(&self) -> Instant {
-        if self.standing.for_hold {
+        if self.standing.for_hold || self.standing.for_epoch {
             self.policy.last_capture()
         } else {
             self.policy.due()
@@ -113,6 +114,8 @@ impl<P: Ports> Primary<P> {
             // The last checkpoint: the guest does not run on here.
             self.halt.get_or_insert(Halt::Demoted);
         }
+        // The guest has run through a baseline before.
+        let is_first = fallback.is_some();
         let awaited = Awaited {
             generation: self.generation,
             epoch: self.epoch + 1,
@@ -158,9 +161,13 @@ impl<P: Ports> Primary<P> {
             burst_from: None,
             written_at: None,
         });
-        self.policy.captured(pages, asked_at);
+        let scan = stopwatch.part(Part::Scan);
+        let ran = self.policy.captured(pages, scan, asked_at);
         self.standing.for_ack = commit == Commit::Sync;
         engine.statistics.record_checkpoint(pages);
+        if !is_first {
+            engine.statistics.record_epoch(ran);
+        }
         if pages <= self.staging.pages() {
             self.staging.copy(
                 |offset, into| self.guest.capture(offset, into),
@@ -213,6 +220,7 @@ impl<P: Ports> Primary<P> {
         if runs_on {
             self.policy.resumed(engine.now());
         }
+        self.end_epoch_pause(engine)?;
         if self.halt.is_none() && !self.standing.for_hold {
             self.pause = Some((paused_at, stopwatch));
         }

@@ -18,6 +18,7 @@ mod demotion;
 mod encoding;
 mod orders;
 mod packets;
+mod standing;
 mod time;
 mod trial;
 mod waiting;
@@ -30,12 +31,12 @@ use self::baseline::Baseline;
 use self::commit::InFlight;
 use self::demotion::Demotion;
 use self::encoding::Measured;
+use self::standing::Standing;
 use super::refusals::Refusals;
 use super::{Engine, Face, Fatal, Next, PeerCaller, PeerLink, Ports, Ready};
 use crate::checkpoint::{PausedShare, Policy, Shadow, Staging, Stopwatch};
 use crate::control::messages::GuestState;
 use crate::control::{Event, Role, State};
-use crate::fault::{Fault, makes};
 use crate::guest::Vm;
 use crate::guest::pages::PageSet;
 use crate::hold::Hold;
@@ -81,23 +82,6 @@ enum Halt {
     Demoted,
 }
 
-/// Why the guest stands still for a while: it runs on when no reason is left.
-#[derive(Debug, Default)]
-struct Standing {
-    /// The hold is nearly full.
-    for_hold: bool,
-    /// Its last checkpoint is not acknowledged (`commit` is `sync`).
-    for_ack: bool,
-    /// It writes faster than the link carries, and a baseline is on its way.
-    for_baseline: bool,
-}
-
-impl Standing {
-    fn still(&self) -> bool {
-        self.for_hold || self.for_ack || self.for_baseline
-    }
-}
-
 /// A running guest.
 pub struct Primary<P: Ports> {
     guest: P::Vm,
@@ -128,7 +112,6 @@ pub struct Primary<P: Ports> {
     /// When the next checkpoint is due.
     policy: Policy,
     standing: Standing,
-    throttles: u64,
     /// Why the guest is stopped for good, if it is.
     halt: Option<Halt>,
     /// The secondary has acknowledged the state in which the guest was stopped for good.
@@ -181,7 +164,6 @@ impl<P: Ports> Primary<P> {
             in_flight: None,
             policy: Policy::new(engine.tuning, engine.spec.epoch_bounds(), now),
             standing: Standing::default(),
-            throttles: 0,
             halt: None,
             last_acked: false,
             pause: None,
@@ -240,6 +222,7 @@ impl<P: Ports> Primary<P> {
             return Ok(Some(next));
         }
         self.end_sync_pause(engine)?;
+        self.bound_epoch(engine)?;
         self.throttle(engine)?;
         self.brake(engine)?;
         self.advance_baseline(engine)?;
@@ -339,48 +322,6 @@ impl<P: Ports> Primary<P> {
         }
     }
 
-    /// Stops the guest while its outputs cannot go anywhere, and lets it run again when they can.
-    fn throttle(&mut self, engine: &Engine<P>) -> Result<(), Fatal> {
-        let full = self.hold.is_above_high_water();
-        if full && !self.standing.for_hold {
-            // A guest that sends faster than checkpoints go is paused many times a second: said at 1, 2, 4, 8 …
-            self.throttles += 1;
-            if self.throttles.is_power_of_two() {
-                tracing::warn!(
-                    bytes = self.hold.bytes(),
-                    times = self.throttles,
-                    "the hold is nearly full: the guest is paused until its outputs are acknowledged"
-                );
-            }
-            self.standing.for_hold = true;
-            self.policy.interrupted();
-            self.guest.pause()?;
-        } else if !full && self.standing.for_hold {
-            self.standing.for_hold = false;
-            self.run_on(engine)?;
-        }
-        Ok(())
-    }
-
-    /// The checkpoint for whose end the guest stands still has come to it, well or not.
-    fn end_sync_pause(&mut self, engine: &Engine<P>) -> Result<(), Fatal> {
-        if self.standing.for_ack && self.in_flight.is_none() {
-            self.standing.for_ack = false;
-            self.run_on(engine)?;
-        }
-        Ok(())
-    }
-
-    /// Lets the guest run, unless there is a reason left for which it stands still.
-    fn run_on(&mut self, engine: &Engine<P>) -> Result<(), Fatal> {
-        let goes_on = self.halt.is_none() || makes(Fault::RunOnAlthoughHalted);
-        if goes_on && !self.standing.still() {
-            self.guest.resume()?;
-            self.policy.resumed(engine.now());
-        }
-        Ok(())
-    }
-
     /// Whether the guest has been handed over, and only what is still sent to it is passed on.
     #[cfg(test)]
     pub(crate) fn is_forwarding(&self) -> bool {
@@ -412,12 +353,12 @@ impl<P: Ports> Primary<P> {
 
     fn show(&self, engine: &Engine<P>) {
         let (role, state) = self.state();
+        // One that is stopped for good waits for nothing.
+        let paused_for = self.halt.map_or_else(|| self.standing.shown(), |_| None);
         let guest = match &self.mode {
             Mode::Ended => GuestState::Ended,
             // As short as those of checkpoints are the stops of a brake.
-            _ if self.halt.is_some() || self.standing.for_hold || self.standing.for_ack => {
-                GuestState::Paused
-            }
+            _ if self.halt.is_some() || paused_for.is_some() => GuestState::Paused,
             _ => GuestState::Running,
         };
         engine.show(Face {
@@ -438,6 +379,7 @@ impl<P: Ports> Primary<P> {
         engine.board.update(|status| {
             status.encoding = encoding;
             status.sync_progress = progress;
+            status.paused_for = paused_for;
             status.held_packets = self.hold.packets() as u64;
             status.held_bytes = self.hold.bytes() as u64;
         });

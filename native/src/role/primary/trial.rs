@@ -53,7 +53,7 @@ impl<P: Ports> Primary<P> {
         } else {
             AfterSave::Stay
         })?;
-        self.policy.interrupted();
+        self.policy.interrupted(engine.now());
         self.take_events(engine);
         self.drain_outputs(engine)?;
         let sent = self.capture_for_trial(engine)?;

@@ -127,6 +127,10 @@ impl Primary<Host> {
         if self.is_ready_for_checkpoint() {
             deadline = deadline.min(self.checkpoint_due());
         }
+        if self.is_epoch_bounded() {
+            let bounds = [self.policy.look_due(), self.policy.full_at()];
+            deadline = bounds.into_iter().flatten().fold(deadline, Instant::min);
+        }
         if let Some(demotion) = &self.demotion {
             deadline = deadline.min(demotion.deadline);
         }
