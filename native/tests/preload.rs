@@ -261,8 +261,8 @@ fn crashes() {
 
 fn kvm() {
     if !std::path::Path::new("/dev/kvm").exists() {
-        println!("there is no /dev/kvm here");
-        return;
+        let what = "kvmclock and the TSC of a loaded state";
+        return common::not_tried(what, "there is no /dev/kvm here");
     }
     let (output, _) = run("kvm", u64::MAX);
     let [loaded_ns, ticks_ns, read_ns, set_ns, unchanged] = numbers(&output)[..] else {
@@ -283,18 +283,20 @@ mod with_kvm {
 
     use super::STOOD;
 
-    const CREATE_VM: u64 = 0xae01;
-    const CREATE_VCPU: u64 = 0xae41;
-    const GET_CLOCK: u64 = 0x8030_ae7c;
-    const SET_CLOCK: u64 = 0x4030_ae7b;
-    const SET_MSRS: u64 = 0x4008_ae89;
-    const GET_TSC_KHZ: u64 = 0xaea3;
+    const CREATE_VM: u32 = 0xae01;
+    const CREATE_VCPU: u32 = 0xae41;
+    const GET_CLOCK: u32 = 0x8030_ae7c;
+    const SET_CLOCK: u32 = 0x4030_ae7b;
+    const SET_MSRS: u32 = 0x4008_ae89;
+    const GET_TSC_KHZ: u32 = 0xaea3;
     /// nmsrs and pad; index and reserved; data.
     const TSC_AT_ZERO: [u64; 3] = [1, 0x10, 0];
 
-    fn ioctl(on: &impl AsRawFd, request: u64, argument: *mut u64) -> i32 {
+    /// As QEMU, which keeps the number in an `int`: it is passed on with its sign.
+    fn ioctl(on: &impl AsRawFd, request: u32, argument: *mut u64) -> i32 {
+        let extended = i64::from(request.cast_signed()).cast_unsigned();
         // SAFETY: each request below is given as many words as it reads and writes.
-        let result = unsafe { libc::ioctl(on.as_raw_fd(), request, argument) };
+        let result = unsafe { libc::ioctl(on.as_raw_fd(), extended, argument) };
         assert!(
             result >= 0,
             "{request:#x}: {}",
@@ -303,7 +305,7 @@ mod with_kvm {
         result
     }
 
-    fn made(on: &impl AsRawFd, request: u64) -> OwnedFd {
+    fn made(on: &impl AsRawFd, request: u32) -> OwnedFd {
         let descriptor = ioctl(on, request, std::ptr::null_mut());
         // SAFETY: just made, and nobody else's.
         unsafe { OwnedFd::from_raw_fd(descriptor) }

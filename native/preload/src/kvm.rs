@@ -13,10 +13,32 @@ use crate::clock;
 use crate::main_thread::MainThread;
 
 /// `KVM_GET_CLOCK`, `KVM_SET_CLOCK`, `KVM_SET_MSRS` and `KVM_GET_TSC_KHZ` of linux/kvm.h.
-const GET_CLOCK: u64 = 0x8030_ae7c;
-const SET_CLOCK: u64 = 0x4030_ae7b;
-const SET_MSRS: u64 = 0x4008_ae89;
-const GET_TSC_KHZ: u64 = 0xaea3;
+///
+/// Only [`SEEN_BY_KERNEL`] of a request counts: QEMU passes an `int`, which arrives here with its sign in the upper half
+/// (`kvm_vm_ioctl`, accel/kvm/kvm-all.c).
+const GET_CLOCK: u64 = kvm_reads::<ClockData>(0x7c);
+const SET_CLOCK: u64 = kvm_writes::<ClockData>(0x7b);
+const SET_MSRS: u64 = kvm_writes::<MsrsHeader>(0x89);
+const GET_TSC_KHZ: u64 = kvm(0xa3);
+const _: () = assert!(GET_CLOCK == 0x8030_ae7c && SET_CLOCK == 0x4030_ae7b);
+const _: () = assert!(SET_MSRS == 0x4008_ae89 && GET_TSC_KHZ == 0xaea3);
+const SEEN_BY_KERNEL: u64 = 0xffff_ffff;
+
+/// `_IO(KVMIO, number)` of asm-generic/ioctl.h.
+const fn kvm(number: u8) -> u64 {
+    0xae << 8 | number as u64
+}
+
+/// `_IOR(KVMIO, number, T)`.
+const fn kvm_reads<T>(number: u8) -> u64 {
+    2 << 30 | (size_of::<T>() as u64) << 16 | kvm(number)
+}
+
+/// `_IOW(KVMIO, number, T)`.
+const fn kvm_writes<T>(number: u8) -> u64 {
+    1 << 30 | (size_of::<T>() as u64) << 16 | kvm(number)
+}
+
 /// `MSR_IA32_TSC`.
 const TSC: u32 = 0x10;
 
@@ -69,7 +91,7 @@ pub unsafe extern "C" fn ioctl(
     request: c_ulong,
     argument: *mut c_void,
 ) -> c_int {
-    match request {
+    match request & SEEN_BY_KERNEL {
         GET_CLOCK => {
             // SAFETY: the caller's promise.
             let result = unsafe { real(descriptor, request, argument) };
