@@ -129,6 +129,8 @@ pub const PAUSED_SHARE_SAMPLES: usize = 64;
 pub const HEARTBEAT: Duration = Duration::from_millis(500);
 /// Regions that one scan of the page map can report; the kernel takes memory for as many at each call.
 pub const SCAN_REGIONS: usize = 128;
+/// Pages that are protected at a time when tracking begins: 5 ms, in which a guest that writes may have to wait.
+pub const REARMED_AT_ONCE_PAGES: usize = 1 << 14;
 /// Memory mappings that QEMU needs for itself, out of those that the kernel lets it have; a guest has about a thousand.
 pub const QEMU_MAPPINGS: usize = 8192;
 

@@ -76,19 +76,18 @@ fn a_capture_allocates_nothing_whatever_the_tracker_and_the_number_of_pages() {
                 guest.copy_in(page * PAGE_BYTES, &[round + 1]);
             }
             let before = ALLOCATIONS.get();
+            tracker.begin_pause();
             std::mem::swap(&mut captured, &mut owed);
             owed.clear();
             tracker.collect(&mut captured).expect("collect");
             let pages = captured.count();
             let copied = staging.copy(
-                |offset, into| {
-                    engine.copy_out(offset, into);
-                    tracker.captured(offset, into);
-                },
+                |offset, into| tracker.capture(&engine, offset, into),
                 &captured,
                 0,
                 Sizes::FULL.staging_pages,
             );
+            tracker.end_pause();
             let after = ALLOCATIONS.get();
             assert_eq!(after, before, "{name}, {pages} pages");
             assert!(

@@ -315,6 +315,9 @@ impl Guest {
     /// A [`GuestError`]; the guest must be given up then, its state is not known.
     pub fn stop_and_save(&mut self, after: AfterSave) -> Result<(), GuestError> {
         self.discard_state()?;
+        if let Some(tracker) = &mut self.tracker {
+            tracker.begin_pause();
+        }
         self.gate.shut().map_err(call("fcntl(F_SETPIPE_SZ)"))?;
         Ok(self.monitor.stop_and_save(after, &self.gate)?)
     }
@@ -331,6 +334,9 @@ impl Guest {
             });
         }
         self.gate.open().map_err(call("fcntl(F_SETPIPE_SZ)"))?;
+        if let Some(tracker) = &mut self.tracker {
+            tracker.end_pause();
+        }
         // Where QEMU was woken on our processor it goes first: the guest stands still until it has run.
         std::thread::yield_now();
         Ok(())
@@ -397,17 +403,16 @@ impl Guest {
                 PageTables::attach(self.child.id(), userfaults, &self.ram_file, self.accel)?;
             self.tracker = Some(Tracker::PageTables(tracker));
         }
-        if let Some(tracker) = &mut self.tracker {
-            tracker.rearm_all()?;
-        }
-        Ok(())
+        // One that could not even be attached was reported then, and has used up what QEMU had given for it.
+        let tracker = self.tracker.as_mut().ok_or(TrackerError::Lost)?;
+        Ok(tracker.rearm_all()?)
     }
 
     /// Copies `into.len()` bytes of RAM from `offset`, whole pages, as what the secondary is to have of them.
     pub fn capture(&mut self, offset: usize, into: &mut [u8]) {
-        self.ram.copy_out(offset, into);
-        if let Some(tracker) = &mut self.tracker {
-            tracker.captured(offset, into);
+        match &mut self.tracker {
+            Some(tracker) => tracker.capture(&self.ram, offset, into),
+            None => self.ram.copy_out(offset, into),
         }
     }
 
@@ -421,6 +426,15 @@ impl Guest {
     pub fn collect_dirty(&mut self, pages: &mut PageSet) -> Result<(), GuestError> {
         let tracker = self.tracker.as_mut().expect("tracking has begun");
         Ok(tracker.collect(pages)?)
+    }
+
+    /// Pages that the next [`Guest::collect_dirty`] looks at one by one; `None` before [`Guest::track`] and where all of RAM is
+    /// compared.
+    pub fn hot_pages(&self) -> Option<usize> {
+        match &self.tracker {
+            Some(Tracker::PageTables(tracker)) => Some(tracker.hot_pages()),
+            Some(Tracker::Compare(_)) | None => None,
+        }
     }
 
     /// Loads a device state into a QEMU that was started with [`Start::Incoming`], whose RAM holds the replica. When it runs,

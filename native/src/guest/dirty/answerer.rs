@@ -3,20 +3,22 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::TrackerError;
-use super::ground::Ground;
+use super::turns::{Cooled, Turns};
 use crate::wake::Wake;
 
 /// Changing chunks to cold takes at most one part in this many of a processor.
 const COOLING_SHARE: u32 = 10;
 /// When nothing is idle, it is looked for again after this time.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// While RAM is captured nothing is cooled; most captures take less than this.
+const AFTER_CAPTURE: Duration = Duration::from_millis(2);
 
 /// The running thread; ended with this.
 #[derive(Debug)]
@@ -26,13 +28,13 @@ pub(super) struct Answerer {
 }
 
 impl Answerer {
-    /// `faults` is ready when somebody waits for an answer from `ground`.
-    pub(super) fn start(ground: Arc<Mutex<Ground>>, faults: OwnedFd) -> io::Result<Self> {
+    /// `faults` is ready when somebody waits for an answer.
+    pub(super) fn start(turns: Arc<Turns>, faults: OwnedFd) -> io::Result<Self> {
         let stop = Wake::new()?;
         let told = stop.clone();
         let thread = thread::Builder::new()
             .name("first-writes".to_owned())
-            .spawn(move || run(&ground, &faults, &told))?;
+            .spawn(move || run(&turns, &faults, &told))?;
         Ok(Self {
             stop,
             thread: Some(thread),
@@ -49,12 +51,7 @@ impl Drop for Answerer {
     }
 }
 
-/// The ground, whoever had it last.
-pub(super) fn lock(ground: &Mutex<Ground>) -> MutexGuard<'_, Ground> {
-    ground.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn run(ground: &Mutex<Ground>, faults: &OwnedFd, stop: &Wake) {
+fn run(turns: &Turns, faults: &OwnedFd, stop: &Wake) {
     // A vCPU waits for each answer. Where this is not allowed, it waits for its turn of the processor, too.
     let _ = rustix::process::nice(-10);
     let mut next_cooling = Instant::now();
@@ -62,24 +59,23 @@ fn run(ground: &Mutex<Ground>, faults: &OwnedFd, stop: &Wake) {
         let left = next_cooling.saturating_duration_since(Instant::now());
         match wait(faults, stop, left) {
             Ok(Ready::Stop) => return,
-            Ok(Ready::Faults) => lock(ground).answer_all(),
+            Ok(Ready::Faults) => turns.answer_all(),
             Ok(Ready::Nothing) => {}
-            Err(error) => lock(ground).fail(TrackerError::call("poll")(error)),
+            Err(error) => turns.take().fail(TrackerError::call("poll")(error)),
         }
-        if lock(ground).has_failed() {
+        if turns.take().has_failed() {
             return;
         }
         let began = Instant::now();
         if began < next_cooling {
             continue;
         }
-        let cooled = lock(ground).cool();
-        next_cooling = Instant::now()
-            + if cooled {
-                began.elapsed() * (COOLING_SHARE - 1)
-            } else {
-                LOOK_AGAIN
-            };
+        let rest = match turns.cool() {
+            Cooled::Some => began.elapsed() * (COOLING_SHARE - 1),
+            Cooled::Nothing => LOOK_AGAIN,
+            Cooled::NotNow => AFTER_CAPTURE,
+        };
+        next_cooling = Instant::now() + rest;
     }
 }
 

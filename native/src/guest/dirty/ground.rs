@@ -9,7 +9,9 @@
 //! The invariant: a page that was written after the last collection is in `noted`, or lies in a hot chunk and its page
 //! table entry says so. A chunk that changes its temperature is under neither descriptor for some microseconds, in which
 //! any thread of QEMU may write to it unseen. So it is copied before and compared after that; the copy is what the last
-//! collection left, because until then every write to the chunk was caught.
+//! collection left, because until then every write to the chunk was caught. Nothing is captured meanwhile ([`super::turns`]).
+
+mod temperature;
 
 use std::io;
 use std::ops::Range;
@@ -17,7 +19,7 @@ use std::ops::Range;
 use super::TrackerError;
 use super::heat::{Answer, Heat};
 use crate::guest::pages::PageSet;
-use crate::limits::{PAGE_BYTES, SCAN_REGIONS};
+use crate::limits::{PAGE_BYTES, REARMED_AT_ONCE_PAGES, SCAN_REGIONS};
 use crate::sys::memory::{PrefaultedBuffer, SharedMapping};
 use crate::sys::pagemap::{Pagemap, Rearm, Region};
 use crate::sys::userfault::Userfault;
@@ -37,11 +39,24 @@ pub(super) struct Ground {
     noted: PageSet,
     before: PrefaultedBuffer,
     regions: Box<[Region]>,
-    /// Why pages may have been missed.
+    /// Pages may have been missed, until all begins anew: nothing is protected any more.
+    failed: bool,
+    /// Why, until the collector has been told.
     failure: Option<TrackerError>,
     /// What a test's guest does at the worst moments.
     #[cfg(test)]
     meanwhile: super::tests::Meanwhile,
+}
+
+/// When a test's guest, or a test, may do something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Moment {
+    /// A chunk changes its temperature.
+    Change,
+    /// Somebody who waits to write is about to be answered.
+    Answer,
+    /// A scan has found these pages.
+    Found,
 }
 
 /// With what a ground is made.
@@ -72,17 +87,28 @@ impl Ground {
             start: parts.start,
             heat,
             noted: PageSet::new(pages),
+            failed: false,
             failure: None,
             #[cfg(test)]
             meanwhile: super::tests::Meanwhile::default(),
         };
-        on(
-            &ground.cold,
-            ground.addresses(0..pages),
-            Userfault::register,
-        )
-        .map_err(TrackerError::call("UFFDIO_REGISTER"))?;
+        ground.register_all()?;
         Ok(ground)
+    }
+
+    fn register_all(&self) -> Result<(), TrackerError> {
+        let all = self.addresses(0..self.noted.capacity());
+        on(&self.cold, all, Userfault::register).map_err(TrackerError::call("UFFDIO_REGISTER"))
+    }
+
+    /// Begins anew after a failure, as [`Ground::new`].
+    pub(super) fn start_over(&mut self) -> Result<(), TrackerError> {
+        self.let_go();
+        self.heat.forget();
+        self.noted.clear();
+        self.register_all()?;
+        (self.failed, self.failure) = (false, None);
+        Ok(())
     }
 
     /// Pages that the next collection looks at.
@@ -90,17 +116,41 @@ impl Ground {
         self.heat.hot_pages()
     }
 
-    /// Protects all of RAM: what was written before is forgotten.
-    pub(super) fn rearm(&mut self) -> Result<(), TrackerError> {
+    /// Forgets what was written before; returns all pages, which [`Ground::rearm`] is to protect.
+    pub(super) fn forget(&mut self) -> Range<usize> {
         self.noted.clear();
-        self.protect(0..self.noted.capacity())
+        0..self.noted.capacity()
+    }
+
+    /// Protects the first of `pages`; returns the rest. What is written to the others may be missed, and is captured later.
+    pub(super) fn rearm(&mut self, pages: Range<usize>) -> Result<Range<usize>, TrackerError> {
+        let end = pages.end.min(pages.start + REARMED_AT_ONCE_PAGES);
+        let protected = self.protect(pages.start..end);
+        self.checked(protected)?;
+        Ok(end..pages.end)
     }
 
     /// Adds every page written since the last call to `pages` and protects it again.
+    ///
+    /// After an error there are none to be had before all begins anew.
     pub(super) fn collect(&mut self, pages: &mut PageSet) -> Result<(), TrackerError> {
-        if let Some(failure) = self.failure.take() {
-            return Err(failure);
+        if self.failed {
+            return Err(self.failure.take().unwrap_or(TrackerError::Lost));
         }
+        let collected = self.find_written(pages);
+        self.checked(collected)
+    }
+
+    /// `result`; after an error nothing is protected any more.
+    fn checked(&mut self, result: Result<(), TrackerError>) -> Result<(), TrackerError> {
+        if result.is_err() {
+            self.failed = true;
+            self.let_go();
+        }
+        result
+    }
+
+    fn find_written(&mut self, pages: &mut PageSet) -> Result<(), TrackerError> {
         let mut next = 0;
         while let Some(run) = self.noted.next_run(next, usize::MAX) {
             next = run.end;
@@ -127,6 +177,7 @@ impl Ground {
             for index in 0..count {
                 let Region { start, end, .. } = self.regions[index];
                 let written = self.page_at(start)..self.page_at(end);
+                self.meanwhile(Moment::Found, &written);
                 if self.rearm == Rearm::ByCaller {
                     on(&self.hot, (start, end), Userfault::protect)
                         .map_err(TrackerError::call("UFFDIO_WRITEPROTECT"))?;
@@ -134,36 +185,33 @@ impl Ground {
                 self.heat.written(written.clone());
                 pages.insert(written);
             }
-            if walked <= from {
-                break;
-            }
-            from = walked;
+            from = step(from, walked)?;
         }
         Ok(())
     }
 
-    /// Answers everybody who waits to write to a cold page, and has not been answered yet.
-    pub(super) fn answer_all(&mut self) {
-        loop {
-            let answered = match self.cold.next_fault() {
-                Ok(None) => return,
-                Ok(Some(address)) => self.answer(address),
-                Err(error) => Err(TrackerError::call("reading a userfaultfd")(error)),
-            };
-            if let Err(error) = answered {
-                return self.fail(error);
-            }
+    /// Answers somebody who waits to write to a cold page, and has not been answered yet; false if there is nobody.
+    pub(super) fn answer_next(&mut self, may_heat: bool) -> bool {
+        if self.failed {
+            return false;
         }
+        let answered = match self.cold.next_fault() {
+            Ok(None) => return false,
+            Ok(Some(address)) => self.answer(address, may_heat),
+            Err(error) => Err(TrackerError::call("reading a userfaultfd")(error)),
+        };
+        answered.map_err(|error| self.fail(error)).is_ok()
     }
 
-    fn answer(&mut self, address: u64) -> Result<(), TrackerError> {
+    fn answer(&mut self, address: u64, may_heat: bool) -> Result<(), TrackerError> {
         let page = self.page_at(address);
+        self.meanwhile(Moment::Answer, &(page..page + 1));
         let chunk = self.heat.chunk_of(page);
         if self.heat.is_hot(chunk) {
             // It has become so since this writer began to wait.
             return self.wake(page..page + 1);
         }
-        if self.heat.write(chunk) == Answer::Heat && self.make_hot(chunk)? {
+        if self.heat.write(chunk) == Answer::Heat && may_heat && self.make_hot(chunk)? {
             return Ok(());
         }
         self.noted.insert(page..page + 1);
@@ -171,109 +219,16 @@ impl Ground {
             .map_err(TrackerError::call("UFFDIO_WRITEPROTECT"))
     }
 
-    /// False if QEMU has too many mappings for another hot chunk.
-    fn make_hot(&mut self, chunk: usize) -> Result<bool, TrackerError> {
-        let pages = self.heat.pages_of(chunk..chunk + 1);
-        self.remember(pages.clone());
-        let changed = self.change(pages.clone(), &self.cold, &self.hot)?;
-        if changed {
-            self.heat.heat(chunk);
-            // Unregistering does not.
-            self.wake(pages.clone())?;
-        }
-        self.note_changes(pages);
-        Ok(changed)
-    }
-
-    /// Makes some chunks cold that were not written for long. False if there are none.
-    pub(super) fn cool(&mut self) -> bool {
-        let Some(chunks) = self.heat.idle() else {
-            return false;
-        };
-        match self.make_cold(chunks) {
-            Ok(done) => done,
-            Err(error) => {
-                self.fail(error);
-                false
-            }
-        }
-    }
-
-    fn make_cold(&mut self, chunks: Range<usize>) -> Result<bool, TrackerError> {
-        let pages = self.heat.pages_of(chunks.clone());
-        // In this order: what is written before the scan is found by it, what is written later is not in the copy.
-        self.remember(pages.clone());
-        self.meanwhile(&pages);
-        let (start, end) = self.addresses(pages.clone());
-        let (written, _) = self
-            .pagemap
-            .scan(start, end, Rearm::ByCaller, &mut self.regions)
-            .map_err(TrackerError::call("PAGEMAP_SCAN"))?;
-        if written > 0 {
-            // Not idle any more, and its pages stay marked for the next collection.
-            self.heat.written(pages);
-            return Ok(true);
-        }
-        self.meanwhile(&pages);
-        let changed = self.change(pages.clone(), &self.hot, &self.cold)?;
-        if changed {
-            self.heat.cool(chunks);
-        }
-        self.note_changes(pages);
-        Ok(changed)
-    }
-
-    /// Takes pages from one descriptor to the other and protects them there. False if QEMU has too many mappings, and then
-    /// they are protected as they were; in any case they were not for a moment.
-    fn change(
-        &self,
-        pages: Range<usize>,
-        from: &Userfault,
-        to: &Userfault,
-    ) -> Result<bool, TrackerError> {
-        let span = self.addresses(pages.clone());
-        match on(from, span, Userfault::unregister) {
-            // The kernel lifts the protection before it finds that it cannot split the mapping.
-            Err(error) if error.kind() == io::ErrorKind::OutOfMemory => {
-                on(from, span, Userfault::protect)
-                    .map_err(TrackerError::call("UFFDIO_WRITEPROTECT"))?;
-                return Ok(false);
-            }
-            other => other.map_err(TrackerError::call("UFFDIO_UNREGISTER"))?,
-        }
-        self.meanwhile(&pages);
-        on(to, span, Userfault::register).map_err(TrackerError::call("UFFDIO_REGISTER"))?;
-        self.meanwhile(&pages);
-        on(to, span, Userfault::protect).map_err(TrackerError::call("UFFDIO_WRITEPROTECT"))?;
-        Ok(true)
-    }
-
-    /// The guest may write to `pages` here, unseen or seen.
+    /// The guest may write to `pages` here when a chunk changes, unseen or seen.
     #[cfg_attr(
         not(test),
         expect(clippy::unused_self, reason = "a test's guest does write")
     )]
-    fn meanwhile(&self, pages: &Range<usize>) {
+    fn meanwhile(&self, moment: Moment, pages: &Range<usize>) {
         #[cfg(test)]
-        self.meanwhile.happen(pages);
+        self.meanwhile.happen(moment, pages);
         #[cfg(not(test))]
-        let _ = pages;
-    }
-
-    fn remember(&mut self, pages: Range<usize>) {
-        let bytes = pages.len() * PAGE_BYTES;
-        self.ram
-            .copy_out(pages.start * PAGE_BYTES, &mut self.before[..bytes]);
-    }
-
-    /// Notes the pages that are not as they were remembered.
-    fn note_changes(&mut self, pages: Range<usize>) {
-        let (before, _) = self.before.as_chunks::<PAGE_BYTES>();
-        for (page, before) in pages.zip(before) {
-            if self.ram.differs(page * PAGE_BYTES, before) {
-                self.noted.insert(page..page + 1);
-            }
-        }
+        let _ = (moment, pages);
     }
 
     fn wake(&self, pages: Range<usize>) -> Result<(), TrackerError> {
@@ -316,35 +271,31 @@ impl Ground {
         self.meanwhile = meanwhile;
     }
 
-    /// Changes the temperature of one chunk for no reason.
-    #[cfg(test)]
-    pub(super) fn upset(&mut self, number: u64) {
-        let chunks = self.heat.chunk_of(self.noted.capacity() - 1) + 1;
-        let chunk = usize::try_from(number).expect("64 bits") % chunks;
-        let done = if self.heat.is_hot(chunk) {
-            self.make_cold(chunk..chunk + 1)
-        } else {
-            self.make_hot(chunk)
-        };
-        assert!(done.expect("changed"));
-    }
-
     /// Whether pages may have been missed, which the next collection says.
     pub(super) fn has_failed(&self) -> bool {
-        self.failure.is_some()
+        self.failed
     }
 
     /// Pages may have been missed.
     pub(super) fn fail(&mut self, error: TrackerError) {
         tracing::error!(%error, "the guest's writes cannot be followed any more");
         self.failure.get_or_insert(error);
-        // Nobody must wait for us any more: a guest that cannot be stopped hides the reason.
-        let mut rest = 0..self.noted.capacity();
-        while !rest.is_empty() {
-            let (part, _) = self.heat.split(rest.clone());
-            rest.start = part.end;
-            let _ = on(&self.cold, self.addresses(part.clone()), Userfault::allow);
-            let _ = self.wake(part);
+        self.failed = true;
+        self.let_go();
+    }
+
+    /// Nobody waits for us any more: a guest that does cannot be stopped.
+    fn let_go(&self) {
+        let chunks = self.heat.chunk_of(self.noted.capacity() - 1) + 1;
+        // One by one: which descriptor has a chunk whose change has failed is not known, and a call for more than one chunk may
+        // end at the first that the descriptor does not have.
+        for chunk in 0..chunks {
+            let pages = self.heat.pages_of(chunk..chunk + 1);
+            for by in [&self.cold, &self.hot] {
+                let _ = on(by, self.addresses(pages.clone()), Userfault::unregister);
+            }
+            // Unregistering does not.
+            let _ = self.wake(pages);
         }
     }
 
@@ -358,10 +309,34 @@ impl Ground {
     }
 }
 
+/// Where a scan goes on that came from `from` to `walked`.
+fn step(from: u64, walked: u64) -> Result<u64, TrackerError> {
+    if walked <= from {
+        // What lies behind would be taken for unwritten.
+        let stuck = io::Error::other(format!("the kernel's scan does not get beyond {from:#x}"));
+        return Err(TrackerError::call("PAGEMAP_SCAN")(stuck));
+    }
+    Ok(walked)
+}
+
 fn on(
     userfault: &Userfault,
     (start, end): (u64, u64),
     call: fn(&Userfault, u64, u64) -> io::Result<()>,
 ) -> io::Result<()> {
     call(userfault, start, end - start)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scan_that_gets_nowhere_is_an_error_and_not_the_end() {
+        assert_eq!(step(4096, 8192).expect("further"), 8192);
+        for walked in [0, 4096] {
+            let error = step(4096, walked).expect_err("nowhere");
+            assert!(crate::report::chain(&error).contains("0x1000"));
+        }
+    }
 }

@@ -24,8 +24,8 @@ const HALF_LIFE: u32 = 16;
 const COOLING_AGE: u32 = 128;
 /// Hot chunks that are looked at in one search for something to cool.
 const SEARCH_CHUNKS: usize = 512;
-/// Pages cooled at once, if a chunk is not larger.
-const COOLED_PAGES_MAX: usize = 512;
+/// Pages cooled at once, if a chunk is not larger: whoever waits to write anywhere waits for all of them.
+const COOLED_PAGES_MAX: usize = 64;
 /// As many idle chunks between hot ones cost less than a second look: they are left.
 const GAP_CHUNKS: usize = 4;
 
@@ -77,6 +77,13 @@ impl Heat {
             now: 0,
             hand: 0,
         }
+    }
+
+    /// All are cold, as at first.
+    pub fn forget(&mut self) {
+        self.hot.clear();
+        self.chunks.fill(Chunk::default());
+        self.hand = 0;
     }
 
     /// The most pages that [`Heat::idle`] names, or that one chunk has.
@@ -189,7 +196,9 @@ impl Heat {
                 && stretch.end < self.chunks.len()
                 && self.is_hot(stretch.end);
             if !is_gap {
-                return Some(stretch);
+                // From one end to the other, so that what is left is no gap.
+                self.hand = stretch.end.min(stretch.start + self.cooled_chunks_max());
+                return Some(stretch.start..self.hand);
             }
         }
         None
@@ -204,9 +213,9 @@ impl Heat {
             && self.now.wrapping_sub(self.chunks[chunk].written_at) >= COOLING_AGE
     }
 
-    /// The idle chunks around `chunk`, no more than may be cooled at once.
+    /// The idle chunks around `chunk`, no more than may be cooled at once or are enough to be no gap.
     fn idle_stretch(&self, chunk: usize) -> Range<usize> {
-        let most = self.cooled_chunks_max();
+        let most = self.cooled_chunks_max().max(GAP_CHUNKS + 1);
         let (mut start, mut end) = (chunk, chunk + 1);
         while end < self.chunks.len() && end - start < most && self.is_idle(end) {
             end += 1;

@@ -11,6 +11,7 @@ mod heat;
 mod page_tables;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 use std::io;
 
@@ -18,6 +19,7 @@ pub use compare::Compare;
 pub use page_tables::{PageTables, find_mapping};
 
 use crate::guest::pages::PageSet;
+use crate::sys::memory::SharedMapping;
 
 /// Why the tracker cannot work.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +44,11 @@ pub enum TrackerError {
         #[source]
         source: io::Error,
     },
+    /// It has failed before.
+    #[error(
+        "the guest's writes cannot be followed any more, after what was reported before: start the guest anew, or move it"
+    )]
+    Lost,
 }
 
 impl TrackerError {
@@ -60,7 +67,7 @@ pub enum Tracker {
 }
 
 impl Tracker {
-    /// What was written before is forgotten: the caller captures all of RAM after this.
+    /// What was written before is forgotten: the caller captures all of RAM after this. After a failure all begins anew.
     ///
     /// # Errors
     /// A [`TrackerError`].
@@ -78,7 +85,8 @@ impl Tracker {
     /// not before.
     ///
     /// # Errors
-    /// A [`TrackerError`]; some of the pages may be in `pages` already then.
+    /// A [`TrackerError`]; some of the pages may be in `pages` already then, and others are lost: what is captured is
+    /// worth nothing before a [`Tracker::rearm_all`].
     pub fn collect(&mut self, pages: &mut PageSet) -> Result<(), TrackerError> {
         match self {
             Self::PageTables(tracker) => tracker.collect(pages),
@@ -89,11 +97,28 @@ impl Tracker {
         }
     }
 
-    /// `content` is what the caller has copied of RAM from `offset` on, in whole pages.
-    pub fn captured(&mut self, offset: usize, content: &[u8]) {
+    /// Copies what `ram` has from `offset` on, whole pages, to `into`: from now on they are as captured. The guest may run.
+    pub fn capture(&mut self, ram: &SharedMapping, offset: usize, into: &mut [u8]) {
         match self {
-            Self::PageTables(_) => {}
-            Self::Compare(tracker) => tracker.captured(offset, content),
+            Self::PageTables(tracker) => tracker.capture(|| ram.copy_out(offset, into)),
+            Self::Compare(tracker) => {
+                ram.copy_out(offset, into);
+                tracker.captured(offset, into);
+            }
+        }
+    }
+
+    /// The guest is about to be stopped for a capture: what costs time is done now.
+    pub fn begin_pause(&mut self) {
+        if let Self::PageTables(tracker) = self {
+            tracker.begin_pause();
+        }
+    }
+
+    /// The capture is over, the guest may run.
+    pub fn end_pause(&mut self) {
+        if let Self::PageTables(tracker) = self {
+            tracker.end_pause();
         }
     }
 }

@@ -1,11 +1,12 @@
 //! The page-table tracker: QEMU's page tables are write-protected through userfaultfd, and what they say is collected.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use super::TrackerError;
-use super::answerer::{Answerer, lock};
+use super::answerer::Answerer;
 use super::ground::{Ground, Parts};
+use super::turns::Turns;
 use crate::guest::accel::Accel;
 use crate::guest::pages::PageSet;
 use crate::limits::QEMU_MAPPINGS;
@@ -20,8 +21,12 @@ const MAPPINGS_USUALLY: usize = 65_530;
 #[derive(Debug)]
 pub struct PageTables {
     // Dropped first: the thread ends before its descriptors are closed, which lets whoever still waits go on.
-    _answerer: Answerer,
-    ground: Arc<Mutex<Ground>>,
+    /// `None` after a failure: nothing is protected then.
+    answerer: Option<Answerer>,
+    turns: Arc<Turns>,
+    faults: OwnedFd,
+    /// No chunk changes its temperature already.
+    in_pause: bool,
 }
 
 impl PageTables {
@@ -61,36 +66,68 @@ impl PageTables {
             start,
             chunks_max: chunks_max(),
         })?;
-        let ground = Arc::new(Mutex::new(ground));
         Ok(Self {
-            _answerer: Answerer::start(Arc::clone(&ground), faults)
-                .map_err(TrackerError::call("starting a thread"))?,
-            ground,
+            answerer: None,
+            turns: Arc::new(Turns::new(ground)),
+            faults,
+            in_pause: false,
         })
     }
 
-    /// Protects all of RAM: what was written before is forgotten.
+    /// Protects all of RAM: what was written before is forgotten, and so is a failure.
     ///
     /// # Errors
     /// A [`TrackerError`].
     pub fn rearm_all(&mut self) -> Result<(), TrackerError> {
-        lock(&self.ground).rearm()
+        if self.turns.take().has_failed() {
+            // It has ended, or is about to.
+            self.answerer = None;
+            self.turns.take().start_over()?;
+        }
+        if self.answerer.is_none() {
+            let faults = (self.faults.try_clone()).map_err(TrackerError::call("dup"))?;
+            let answerer = Answerer::start(Arc::clone(&self.turns), faults);
+            self.answerer = Some(answerer.map_err(TrackerError::call("starting a thread"))?);
+        }
+        self.turns.rearm()
     }
 
     /// As [`super::Tracker::collect`].
     pub(super) fn collect(&mut self, pages: &mut PageSet) -> Result<(), TrackerError> {
-        lock(&self.ground).collect(pages)
+        self.turns.take().collect(pages)
+    }
+
+    /// As [`super::Tracker::capture`]: `copy` copies.
+    pub(super) fn capture(&self, copy: impl FnOnce()) {
+        if self.in_pause {
+            return copy();
+        }
+        self.turns.begin_capture();
+        copy();
+        self.turns.end_capture();
+    }
+
+    /// As [`super::Tracker::begin_pause`].
+    pub(super) fn begin_pause(&mut self) {
+        self.in_pause = true;
+        self.turns.begin_capture();
+    }
+
+    /// As [`super::Tracker::end_pause`].
+    pub(super) fn end_pause(&mut self) {
+        self.in_pause = false;
+        self.turns.end_capture();
     }
 
     /// What the two threads share.
     #[cfg(test)]
-    pub(super) fn ground(&self) -> std::sync::MutexGuard<'_, Ground> {
-        lock(&self.ground)
+    pub(super) fn turns(&self) -> &Arc<Turns> {
+        &self.turns
     }
 
     /// Pages that the next collection looks at, written or not.
     pub fn hot_pages(&self) -> usize {
-        lock(&self.ground).hot_pages()
+        self.turns.take().hot_pages()
     }
 }
 

@@ -1,5 +1,7 @@
 //! What every tracker must do, on this process's own memory: the same kernel paths as QEMU's, without QEMU.
 
+mod turns;
+
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -8,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
+use super::ground::Moment;
+use super::turns::{Cooled, Turns};
 use super::*;
 use crate::guest::accel::Accel;
 use crate::limits::PAGE_BYTES;
@@ -17,15 +21,21 @@ use crate::sys::userfault::Userfault;
 /// Not a whole number of chunks, more than one page table.
 const PAGES: usize = 3000;
 
-/// What a guest does while a chunk changes its temperature.
+/// What a guest, or a test, does in the middle of something.
 #[derive(Default)]
-pub(super) struct Meanwhile(Option<Act>);
+pub(super) struct Meanwhile(Option<(Moment, Act)>);
 
 type Act = Box<dyn Fn(&Range<usize>) + Send>;
 
 impl Meanwhile {
-    pub(super) fn happen(&self, pages: &Range<usize>) {
-        if let Self(Some(act)) = self {
+    fn at(moment: Moment, act: impl Fn(&Range<usize>) + Send + 'static) -> Self {
+        Self(Some((moment, Box::new(act))))
+    }
+
+    pub(super) fn happen(&self, moment: Moment, pages: &Range<usize>) {
+        if let Self(Some((when, act))) = self
+            && *when == moment
+        {
             act(pages);
         }
     }
@@ -108,8 +118,8 @@ impl Rig {
     fn capture(&mut self, pages: &PageSet) {
         for run in pages.runs() {
             let (start, end) = (run.start * PAGE_BYTES, run.end * PAGE_BYTES);
-            self.engine.copy_out(start, &mut self.replica[start..end]);
-            self.tracker.captured(start, &self.replica[start..end]);
+            let into = &mut self.replica[start..end];
+            self.tracker.capture(&self.engine, start, into);
         }
     }
 
@@ -127,6 +137,10 @@ impl Rig {
             Tracker::PageTables(tracker) => Some(tracker),
             Tracker::Compare(_) => None,
         }
+    }
+
+    fn turns(&self) -> Arc<Turns> {
+        Arc::clone(self.page_tables().expect("this tracker").turns())
     }
 
     /// Writes until the chunks of `pages` are hot, where there is such a thing.
@@ -218,22 +232,19 @@ fn a_write_at_any_moment_of_a_change_of_temperature_is_seen() {
     for name in ["page tables", "page tables of KVM"] {
         let mut rig = Rig::new(name, PAGES);
         let (guest, count) = (Arc::clone(&rig.guest), AtomicUsize::new(0));
-        let meanwhile = Meanwhile(Some(Box::new(move |pages| {
+        let meanwhile = Meanwhile::at(Moment::Change, move |pages| {
             let count = count.fetch_add(1, Ordering::Relaxed);
             // Not at every moment: a chunk that is seen to be written is not cooled at all.
             if next(&mut (count as u64 + 1)).is_multiple_of(3) {
                 let page = pages.start + count % pages.len();
                 guest.store(page * PAGE_BYTES, count as u64 + 1);
             }
-        })));
+        });
         let mut random = 1;
-        if let Some(tracker) = rig.page_tables() {
-            tracker.ground().set_meanwhile(meanwhile);
-        }
+        rig.turns().take().set_meanwhile(meanwhile);
         for round in 0..400 {
             // Few chunks, so that each is changed both ways between two collections, or not.
-            let tracker = rig.page_tables().expect("this tracker");
-            tracker.ground().upset(next(&mut random) % 3);
+            rig.turns().take().upset(next(&mut random) % 3);
             if round % 2 == 0 {
                 rig.collect();
                 assert_eq!(rig.missed(), Vec::<usize>::new(), "{name}, round {round}");
@@ -314,7 +325,7 @@ proptest! {
                         capture(tracker, engine, replica, &pages);
                         if let Tracker::PageTables(tracker) = tracker {
                             // As if it had become hot, or idle, just now.
-                            (0..8).for_each(|_| tracker.ground().upset(next(&mut random)));
+                            (0..8).for_each(|_| tracker.turns().take().upset(next(&mut random)));
                         }
                     }
                     running.store(false, Ordering::Relaxed);
@@ -329,8 +340,7 @@ proptest! {
 fn capture(tracker: &mut Tracker, engine: &SharedMapping, replica: &mut [u8], pages: &PageSet) {
     for run in pages.runs() {
         let (start, end) = (run.start * PAGE_BYTES, run.end * PAGE_BYTES);
-        engine.copy_out(start, &mut replica[start..end]);
-        tracker.captured(start, &replica[start..end]);
+        tracker.capture(engine, start, &mut replica[start..end]);
     }
 }
 
