@@ -10,7 +10,7 @@ mod packet_log;
 
 pub use packet_log::PacketLog;
 
-use crate::limits::HOLD_HIGH_WATER_PERCENT;
+use crate::limits::{HOLD_HIGH_WATER_PERCENT, PACKET_MAX_BYTES};
 
 /// Outputs of the epoch that is running and of the one on its way to the secondary.
 #[derive(Debug)]
@@ -22,29 +22,36 @@ pub struct Hold {
 }
 
 impl Hold {
-    /// An empty hold for at most `bound_bytes` bytes.
+    /// An empty hold for at most `bound_bytes` bytes, and what of its last packet is beyond them. It has the memory for that:
+    /// packets are taken while the guest stands still, where nothing is allocated.
     pub fn new(bound_bytes: usize) -> Self {
+        let most = bound_bytes + PACKET_MAX_BYTES;
         Self {
-            open: PacketLog::with_capacity(bound_bytes / 16),
-            sealed: PacketLog::with_capacity(bound_bytes / 16),
+            open: PacketLog::with_capacity(most),
+            sealed: PacketLog::with_capacity(most),
             sealed_epoch: None,
             bound_bytes,
         }
     }
 
-    /// Adds a packet of the running epoch.
+    /// Adds a packet of the running epoch. The caller has asked whether the hold is full.
     pub fn push(&mut self, packet: &[u8]) {
+        debug_assert!(!self.is_full(), "nothing is taken that has no room");
         self.open.push(packet);
     }
 
     /// Whether no more may be taken: what comes stays in QEMU's socket.
     pub fn is_full(&self) -> bool {
-        self.bytes() >= self.bound_bytes
+        self.charged() >= self.bound_bytes
     }
 
     /// Whether the guest must be paused, so that what it has sent already still fits.
     pub fn is_above_high_water(&self) -> bool {
-        self.bytes() >= self.bound_bytes / 100 * HOLD_HIGH_WATER_PERCENT
+        self.charged() >= self.bound_bytes / 100 * HOLD_HIGH_WATER_PERCENT
+    }
+
+    fn charged(&self) -> usize {
+        self.open.charged() + self.sealed.charged()
     }
 
     /// Packets held.
@@ -162,6 +169,28 @@ mod tests {
         assert!(hold.is_above_high_water() && !hold.is_full());
         hold.push(&vec![0; 33_000]);
         assert!(hold.is_full());
+    }
+
+    #[test]
+    fn a_hold_that_is_full_of_whatever_packets_has_had_the_memory_from_the_beginning() {
+        for length in [0, 1, 14, 63, 64, 65, 1514, PACKET_MAX_BYTES] {
+            let mut hold = Hold::new(65_536);
+            let memory = |hold: &Hold| [hold.open.memory(), hold.sealed.memory()];
+            let before = memory(&hold);
+            for epoch in 1..20 {
+                while !hold.is_full() {
+                    hold.push(&vec![0; length]);
+                    if epoch % 3 == 0 && hold.packets().is_multiple_of(7) {
+                        hold.unseal();
+                        hold.seal(epoch);
+                    }
+                }
+                assert!(hold.bytes() < 65_536 + PACKET_MAX_BYTES, "{length}");
+                let (now, then) = (memory(&hold), before);
+                assert!(now == then || now == [then[1], then[0]], "{length}");
+                hold.settle_all(|_| {});
+            }
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use std::rc::Rc;
 
 use super::node::Node;
+use super::oracle::Invariant;
 use super::world::{NODES, World};
 use crate::checkpoint::{Commit, SyncMode, TuningChange};
 use crate::control::messages::Outcome;
@@ -103,8 +104,13 @@ impl Cluster {
                 News::Event(Event::GuestEnded { generation }) => {
                     self.world
                         .trace(|| format!("n{node}: generation {generation} has ended"));
-                    if let Some(line) = self.line(node) {
-                        self.world.oracle.borrow_mut().ended(line);
+                    if let Some(at) = self.world.machine(node).map(|m| m.borrow().at) {
+                        let oracle = &mut *self.world.oracle.borrow_mut();
+                        oracle.ended(at.line);
+                        if !oracle.has_all_left(at) {
+                            let message = format!("{at:?} has ended, and not all of it has left");
+                            oracle.violated(Invariant::Progress, message);
+                        }
                     }
                 }
                 News::Event(event) => self.world.trace(|| format!("n{node}: {event:?}")),

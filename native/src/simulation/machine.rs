@@ -10,6 +10,7 @@ use super::oracle::{Capture, Invariant, Moment};
 use super::world::{VirtualClock, World};
 use crate::clock::Clock;
 use crate::guest::clock::{CapturedAt, GuestTime};
+use crate::guest::dirty::TrackerError;
 use crate::guest::pages::PageSet;
 use crate::guest::{AfterSave, GuestError, Ram, Start, Trial, Vm};
 use crate::limits::PAGE_BYTES;
@@ -19,6 +20,8 @@ use crate::wire::Fingerprint;
 
 /// Packets that the guest's queues hold.
 const QUEUE: usize = 48;
+/// Bytes of a state that somebody takes who has not come to read it.
+const PIPE_BYTES: usize = 300;
 /// Bytes at the start of a packet and of a device state that tell where they come from.
 pub(super) const STAMP_BYTES: usize = 32;
 
@@ -91,6 +94,10 @@ pub(super) struct Machine {
     is_incoming: bool,
     /// It was running when it was saved, and is to run on.
     runs_on: bool,
+    /// It is writing a state that is larger than what the pipe takes, and does nothing else until somebody has read it.
+    pub(super) writing: bool,
+    /// Its written pages are not known.
+    untracked: bool,
     /// It has powered itself off.
     ended: bool,
 }
@@ -113,6 +120,8 @@ impl Machine {
             saved: Vec::new(),
             is_incoming: start == Start::Incoming,
             runs_on: false,
+            writing: false,
+            untracked: true,
             ended: false,
         }
     }
@@ -303,6 +312,7 @@ impl Vm for SimulatedVm {
 
     fn stop_and_save(&mut self, after: AfterSave) -> Result<(), GuestError> {
         let machine = &mut *self.ram.0.borrow_mut();
+        machine.writing = false;
         // Until the vCPUs stand still.
         for _ in 0..self.world.below(4) {
             machine.act(&self.world);
@@ -315,14 +325,26 @@ impl Vm for SimulatedVm {
     }
 
     fn release(&mut self) -> Result<(), GuestError> {
-        let runs_on = std::mem::take(&mut self.ram.0.borrow_mut().runs_on);
+        let runs_on = {
+            let machine = &mut *self.ram.0.borrow_mut();
+            machine.writing = machine.saved.len() > PIPE_BYTES;
+            !machine.writing && std::mem::take(&mut machine.runs_on)
+        };
         if runs_on { self.resume() } else { Ok(()) }
     }
 
     fn read_device_state(&mut self, into: &mut [u8]) -> Result<usize, GuestError> {
-        let machine = self.ram.0.borrow();
-        into[..machine.saved.len()].copy_from_slice(&machine.saved);
-        Ok(machine.saved.len())
+        let (length, runs_on) = {
+            let machine = &mut *self.ram.0.borrow_mut();
+            into[..machine.saved.len()].copy_from_slice(&machine.saved);
+            let was_writing = std::mem::take(&mut machine.writing);
+            let runs_on = was_writing && std::mem::take(&mut machine.runs_on);
+            (machine.saved.len(), runs_on)
+        };
+        if runs_on {
+            self.resume()?;
+        }
+        Ok(length)
     }
 
     fn confirm_state(&mut self) -> Result<(), GuestError> {
@@ -357,12 +379,25 @@ impl Vm for SimulatedVm {
     }
 
     fn track(&mut self) -> Result<(), GuestError> {
-        self.ram.0.borrow_mut().dirty.clear();
+        let machine = &mut *self.ram.0.borrow_mut();
+        machine.untracked = !self.world.calm.get() && self.world.one_in(100);
+        machine.dirty.clear();
+        if machine.untracked {
+            return Err(TrackerError::Lost.into());
+        }
         Ok(())
     }
 
     fn collect_dirty(&mut self, pages: &mut PageSet) -> Result<(), GuestError> {
         let machine = &mut *self.ram.0.borrow_mut();
+        if !self.world.calm.get() && self.world.one_in(400) {
+            self.world.trace(|| "written pages get lost".to_owned());
+            machine.untracked = true;
+        }
+        if machine.untracked {
+            machine.dirty.clear();
+            return Err(TrackerError::Lost.into());
+        }
         pages.union_with(&machine.dirty);
         machine.dirty.clear();
         Ok(())

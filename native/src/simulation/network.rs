@@ -325,6 +325,11 @@ impl Transport for SimulatedTransport {
             .len();
         let bytes = self.world.below(20_000);
         network.carry(self.connection, self.writes, bytes);
+        if !self.world.calm.get() && self.world.one_in(100) {
+            // While somebody waits for it in the guest's pause.
+            self.world
+                .with_chance(|chance| network.cut(self.connection, chance));
+        }
         let pipe = &network.connections[self.connection].pipes[self.writes];
         let has_moved = pipe.on_its_way.len() != before;
         self.world.pass(if has_moved {

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::machine::{SimulatedTrial, SimulatedVm};
 use super::meeting::{SimulatedDialer, SimulatedDoor};
 use super::network::SimulatedTransport;
-use super::oracle::Claim;
+use super::oracle::{Claim, Invariant};
 use super::world::{VirtualClock, World};
 use crate::checkpoint::Statistics;
 use crate::control::{Desk, News, Order, OrderCommand, Role as ShownRole, State, StatusBoard};
@@ -20,7 +20,7 @@ use crate::guest::dirty::choice::{self, Kind};
 use crate::guest::{GuestError, Platform, Start};
 use crate::limits::Sizes;
 use crate::release::{Device, Outlet};
-use crate::role::{Engine, Next, Ports, Primary, Ready, Secondary, Turn};
+use crate::role::{Engine, Fatal, Next, Ports, Primary, Ready, Secondary, Turn};
 use crate::run::first_status;
 use crate::spec::Spec;
 
@@ -135,7 +135,7 @@ impl Node {
         };
         let mut spec = spec(number);
         let (hold_bytes, staging_pages) = world.with_chance(|chance| {
-            let hold = [6_000, 40_000, 1 << 20][chance.usize(0..3)];
+            let hold = [1_500, 6_000, 40_000, 1 << 20][chance.usize(0..4)];
             (hold, [4, 16, 64][chance.usize(0..3)])
         });
         spec.limits.hold_bytes = hold_bytes;
@@ -198,7 +198,7 @@ impl Node {
                     return false;
                 }
             },
-            Role::Primary(mut primary) => match primary.turn(&mut self.engine, ready) {
+            Role::Primary(mut primary) => match self.primary_turn(&mut primary, ready) {
                 Ok(None) => {
                     self.role = Some(Role::Primary(primary));
                     None
@@ -221,6 +221,27 @@ impl Node {
             }
         }
         true
+    }
+
+    fn primary_turn(
+        &mut self,
+        primary: &mut Primary<Simulated>,
+        ready: Ready,
+    ) -> Result<Option<Next<Simulated>>, Fatal> {
+        let outcome = primary.turn(&mut self.engine, ready);
+        let (_, state) = primary.state();
+        let mut oracle = self.world.oracle.borrow_mut();
+        let has_no_replica = matches!(state, State::Solo | State::Syncing);
+        if has_no_replica && matches!(outcome, Err(Fatal::Guest(GuestError::Tracker(_)))) {
+            let message = "the only copy was ended because its written pages were lost";
+            oracle.violated(Invariant::Soundness, message.to_owned());
+        }
+        let machine = self.world.machine(self.number);
+        if outcome.is_ok() && machine.is_some_and(|machine| machine.borrow().writing) {
+            let message = "nobody has read the state that the guest waits for";
+            oracle.violated(Invariant::Soundness, message.to_owned());
+        }
+        outcome
     }
 
     /// What a poll would say, but for what it now and then says one round later.

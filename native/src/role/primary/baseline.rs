@@ -8,9 +8,10 @@ use super::trial::TrialStage;
 use super::{Engine, Fatal, Ports, Primary};
 use crate::checkpoint::Compression;
 use crate::control::messages::SyncProgress;
-use crate::guest::Vm;
 use crate::guest::pages::PageSet;
+use crate::guest::{GuestError, Vm};
 use crate::limits::{PAGE_BYTES, TRIALS_APART};
+use crate::report;
 use crate::wire::CapturedRun;
 
 /// Share of the staging area that may be left for the first checkpoint, which sends it while the guest is paused.
@@ -198,7 +199,10 @@ impl<P: Ports> Primary<P> {
             self.send_chunk(engine);
             return Ok(());
         }
-        self.guest.collect_dirty(&mut self.owed)?;
+        if let Err(error) = self.guest.collect_dirty(&mut self.owed) {
+            self.give_up_tracking(engine, &error);
+            return Ok(());
+        }
         let left = self.owed.count();
         let hurried = self.demotion.is_some();
         let now = engine.now();
@@ -243,6 +247,18 @@ impl<P: Ports> Primary<P> {
             self.run_on(engine)?;
         }
         Ok(())
+    }
+
+    /// Written pages cannot be found. While there is no replica the guest may be the only copy: that ends the baseline and not
+    /// the guest, which goes on as before.
+    pub(super) fn give_up_tracking(&mut self, engine: &mut Engine<P>, error: &GuestError) {
+        // Nobody knows what the secondary lacks.
+        self.replica_holder = None;
+        let why = format!(
+            "written pages cannot be tracked, so no replica can be built: {}",
+            report::chain(error)
+        );
+        self.give_up_baseline(engine, &why);
     }
 
     /// No replica can be had from this peer now: it is left in peace for a while, and the guest goes on as before.

@@ -12,7 +12,7 @@ use super::{Engine, Fatal, Halt, Mode, PeerLink, Ports, Primary, ack_timeout};
 use crate::checkpoint::{Commit, Part, Stopwatch};
 use crate::clock::Clock;
 use crate::fault::{Fault, makes};
-use crate::guest::{AfterSave, Vm};
+use crate::guest::{AfterSave, GuestError, Vm};
 use crate::link::LinkError;
 use crate::release::{Acked, Awaited, Solo};
 use crate::wire::{FrameKind, Header, Opening};
@@ -140,19 +140,20 @@ impl<P: Ports> Primary<P> {
             .and_then(|at| at.duration_since(paused_at).ok());
         stopwatch.lap(Part::Stop, asked_at + stood_still.unwrap_or_default());
         stopwatch.lap(Part::Save, saved_at);
-        self.drain_outputs(engine)?;
+        let all_taken = self.drain_outputs(engine)?;
         self.hold.seal(awaited.epoch);
         let opening = self.opening(paused_at);
         stopwatch.lap(Part::Drain, engine.now());
         std::mem::swap(&mut self.captured, &mut self.owed);
         self.owed.clear();
-        self.guest.collect_dirty(&mut self.captured)?;
+        let collected = self.guest.collect_dirty(&mut self.captured);
         let pages = self.captured.count();
         stopwatch.lap(Part::Scan, engine.now());
         self.in_flight = Some(InFlight {
             awaited,
             fallback,
-            last: self.halt.is_some(),
+            // What the hold had no room for goes with one more.
+            last: self.halt.is_some() && all_taken,
             begins_at: self
                 .link
                 .as_ref()
@@ -161,6 +162,9 @@ impl<P: Ports> Primary<P> {
             burst_from: None,
             written_at: None,
         });
+        if let Err(error) = collected {
+            return self.abandon_capture(engine, runs_on, error);
+        }
         let scan = stopwatch.part(Part::Scan);
         let ran = self.policy.captured(pages, scan, asked_at);
         self.standing.for_ack = commit == Commit::Sync;
@@ -190,9 +194,14 @@ impl<P: Ports> Primary<P> {
             let sent = self.send_in_parts(engine, awaited, &opening);
             stopwatch.lap(Part::Copy, engine.now());
             self.release(engine, runs_on, paused_at, stopwatch)?;
+            // Whatever became of the pages: QEMU waits until somebody reads its state, and the guest with it.
+            self.encode_state()?;
             let sent = match sent {
                 Ok(()) => self.send_end(engine),
-                failed => failed,
+                failed => {
+                    self.guest.confirm_state()?;
+                    failed
+                }
             };
             match sent {
                 Ok(()) => {}
@@ -205,6 +214,39 @@ impl<P: Ports> Primary<P> {
             let ack = Header::forged_ack(awaited.generation, awaited.epoch);
             let _ = self.take_ack(engine, &ack);
         }
+        Ok(())
+    }
+
+    /// What was written is not known, so there is nothing to send.
+    fn abandon_capture(
+        &mut self,
+        engine: &mut Engine<P>,
+        runs_on: bool,
+        error: GuestError,
+    ) -> Result<(), Fatal> {
+        self.guest.release()?;
+        self.staging.read_device_state(&mut self.guest)?;
+        self.guest.confirm_state()?;
+        self.lose_tracking(engine, error)?;
+        self.standing.for_epoch = false;
+        if runs_on {
+            self.policy.resumed(engine.now());
+            return Ok(());
+        }
+        self.run_on(engine)
+    }
+
+    /// Written pages are not known any more. A guest that has a whole replica ends here and goes on there; any other one runs
+    /// on, for it may be the only copy.
+    pub(super) fn lose_tracking(
+        &mut self,
+        engine: &mut Engine<P>,
+        error: GuestError,
+    ) -> Result<(), Fatal> {
+        if self.link.as_ref().is_some_and(|link| link.confirmed) {
+            return Err(error.into());
+        }
+        self.give_up_tracking(engine, &error);
         Ok(())
     }
 
@@ -252,7 +294,6 @@ impl<P: Ports> Primary<P> {
     }
 
     fn send_end(&mut self, engine: &mut Engine<P>) -> Result<(), Sending> {
-        self.encode_state().map_err(Sending::Fatal)?;
         self.encode_commit(engine).map_err(Sending::Fatal)?;
         self.flush_link_now(engine)
     }

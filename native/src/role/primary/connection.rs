@@ -121,13 +121,7 @@ impl<P: Ports> Primary<P> {
 
     fn begin_baseline(&mut self, engine: &mut Engine<P>, welcome: &Welcome) {
         if let Err(error) = self.guest.track() {
-            engine.complain(format!(
-                "written pages cannot be tracked, so no replica can be built: {}",
-                report::chain(&error)
-            ));
-            self.link = None;
-            engine.show_peer(false, None, None);
-            return;
+            return self.give_up_tracking(engine, &error);
         }
         tracing::info!(
             node = welcome.node,

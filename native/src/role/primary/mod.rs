@@ -44,6 +44,7 @@ use crate::limits::PACKET_MAX_BYTES;
 use crate::link::complaints::Complaints;
 use crate::qmp::GuestEvent;
 use crate::release::{PeerOutdated, Solo};
+use crate::report;
 use crate::wire::Fingerprint;
 
 /// How often what the loop counts is published.
@@ -281,7 +282,7 @@ impl<P: Ports> Primary<P> {
     }
 
     /// The guest powered itself off: that ends its generation. A replica must not bring it back to life.
-    fn guest_ended(&mut self, engine: &Engine<P>) {
+    fn guest_ended(&mut self, engine: &mut Engine<P>) {
         tracing::info!(generation = self.generation, "the guest powered itself off");
         self.halt = Some(Halt::PoweredOff);
         self.last_acked = false;
@@ -290,9 +291,16 @@ impl<P: Ports> Primary<P> {
     }
 
     /// A guest that has powered itself off and has no replica has come to its end.
-    fn solo_again(&mut self, engine: &Engine<P>) {
+    fn solo_again(&mut self, engine: &mut Engine<P>) {
         if self.halt == Some(Halt::PoweredOff) && matches!(self.mode, Mode::Solo(_)) {
             self.baseline = None;
+            // What it sent before it ended is in the socket still, and nothing leaves after its end.
+            if let Err(error) = self.drain_outputs(engine) {
+                engine.complain(format!(
+                    "the guest's last packets are lost: {}",
+                    report::chain(&error)
+                ));
+            }
             self.finish_end(engine);
         }
     }

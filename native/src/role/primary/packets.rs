@@ -18,14 +18,23 @@ impl<P: Ports> Primary<P> {
         Ok(())
     }
 
-    /// Takes everything that the stopped guest had sent before it was stopped: it belongs to the epoch that ends.
+    /// Takes what the stopped guest had sent before it was stopped: it belongs to the epoch that ends. The socket is bounded,
+    /// so this ends.
     ///
-    /// The socket is bounded, so this ends; the hold was below its high water, so there is room.
-    pub(super) fn drain_outputs(&mut self, engine: &mut Engine<P>) -> Result<(), Fatal> {
+    /// False if the hold had no room for all of it: the rest stays in the socket, is taken later, and waits for the ack of a
+    /// later epoch, which contains this one.
+    pub(super) fn drain_outputs(&mut self, engine: &mut Engine<P>) -> Result<bool, Fatal> {
         let before = self.hold.packets();
-        while self.take_output(engine)? {}
+        let all_taken = loop {
+            if self.hold.is_full() {
+                break false;
+            }
+            if !self.take_output(engine)? {
+                break true;
+            }
+        };
         self.count_outputs(engine, before);
-        Ok(())
+        Ok(all_taken)
     }
 
     fn count_outputs(&mut self, engine: &Engine<P>, before: usize) {

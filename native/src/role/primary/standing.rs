@@ -72,13 +72,15 @@ impl<P: Ports> Primary<P> {
 
     /// Keeps the running epoch within its bounds: looks how large it is when that is due, and stops a guest that has reached a
     /// bound while no checkpoint can be made. Without a link nothing is to come of it: there the hold alone is a bound.
-    pub(super) fn bound_epoch(&mut self, engine: &Engine<P>) -> Result<(), Fatal> {
+    pub(super) fn bound_epoch(&mut self, engine: &mut Engine<P>) -> Result<(), Fatal> {
         if !self.is_epoch_bounded() {
             return self.end_epoch_pause(engine);
         }
         let now = engine.now();
         if self.policy.look_due().is_some_and(|due| now >= due) {
-            self.guest.collect_dirty(&mut self.owed)?;
+            if let Err(error) = self.guest.collect_dirty(&mut self.owed) {
+                return self.lose_tracking(engine, error);
+            }
             self.policy.looked(self.owed.count(), now);
         }
         if !self.standing.for_epoch && !self.is_ready_for_checkpoint() && self.policy.is_full(now) {

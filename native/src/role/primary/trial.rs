@@ -9,7 +9,7 @@
 use std::time::{Duration, Instant};
 
 use super::{Engine, Fatal, Ports, Primary, ack_timeout};
-use crate::guest::{AfterSave, Vm};
+use crate::guest::{AfterSave, GuestError, Vm};
 use crate::limits::TRIAL_TIMEOUT;
 use crate::link::LinkError;
 use crate::wire::{CapturedRun, ControlKind, FrameKind, Header, TrialResult, limits::MAX_HELLO};
@@ -56,7 +56,7 @@ impl<P: Ports> Primary<P> {
         self.policy.interrupted(engine.now());
         self.take_events(engine);
         self.drain_outputs(engine)?;
-        let sent = self.capture_for_trial(engine)?;
+        let sent = self.capture_for_trial(engine);
         self.guest.release()?;
         if runs_on {
             self.policy.resumed(engine.now());
@@ -64,8 +64,13 @@ impl<P: Ports> Primary<P> {
         // It has to be read, whatever becomes of it: QEMU waits until somebody does.
         let state = self.staging.read_device_state(&mut self.guest)?;
         self.guest.confirm_state()?;
-        if let Err(error) = sent {
-            self.lose_link(engine, &error);
+        match sent {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => self.lose_link(engine, &error),
+            Err(error) => {
+                self.give_up_tracking(engine, &error);
+                return Ok(());
+            }
         }
         let (generation, epoch) = (self.generation, self.epoch + 1);
         // Both are gone if the guest powered itself off just now and that was its end.
@@ -91,7 +96,10 @@ impl<P: Ports> Primary<P> {
 
     /// Copies what the secondary lacks of a guest that stands still. What is more than the staging area holds is sent, all but
     /// the last part.
-    fn capture_for_trial(&mut self, engine: &Engine<P>) -> Result<Result<(), LinkError>, Fatal> {
+    fn capture_for_trial(
+        &mut self,
+        engine: &Engine<P>,
+    ) -> Result<Result<(), LinkError>, GuestError> {
         self.guest.collect_dirty(&mut self.owed)?;
         let (most, mut from) = (self.staging.pages(), 0);
         let mut left = self.owed.count();
