@@ -40,6 +40,8 @@ pub struct Keeper {
     guest: Guest,
     start_site: usize,
     stop_site: usize,
+    /// The guest has been started after a reading at that place.
+    is_stop_site_certain: bool,
 }
 
 impl Keeper {
@@ -51,6 +53,7 @@ impl Keeper {
             guest: Guest::New,
             start_site: 0,
             stop_site: 0,
+            is_stop_site_certain: false,
         }
     }
 
@@ -58,7 +61,9 @@ impl Keeper {
     /// time stands still since `still_since_ns` if it has never run here; `None` as long as it is not to run.
     ///
     /// There are two such instructions, and QEMU never comes to the same one twice in a row (`cpu_ticks_enabled`). Whatever
-    /// else reads the TSC is nothing of ours: `None`.
+    /// else reads the TSC is nothing of ours: `None`. Which one is for stopping is known when the guest is started for the
+    /// second time: it was the last one before, and until then each may be it. To be told of a stop is to be told the truth, so
+    /// nobody is misled by that.
     pub fn read(&mut self, site: usize, now: Moment, still_since_ns: Option<u64>) -> Option<Told> {
         match self.guest {
             Guest::New => {
@@ -66,9 +71,16 @@ impl Keeper {
                 self.start_site = site;
                 Some(self.start(since, now))
             }
-            Guest::Stopped(since) if site == self.start_site => Some(self.start(since, now)),
-            Guest::Runs
-                if site == self.stop_site || (self.stop_site == 0 && site != self.start_site) =>
+            Guest::Stopped(since) if site == self.start_site => {
+                self.is_stop_site_certain = true;
+                Some(self.start(since, now))
+            }
+            Guest::Runs if self.is_stop_site_certain && site == self.stop_site => {
+                self.guest = Guest::Stopped(now);
+                Some(Told::Stopped(now))
+            }
+            Guest::Runs | Guest::Stopped(_)
+                if !self.is_stop_site_certain && site != self.start_site =>
             {
                 self.stop_site = site;
                 self.guest = Guest::Stopped(now);
@@ -256,10 +268,35 @@ mod tests {
         assert!(keeper.read(START, at(2), since).is_some());
         assert_eq!(keeper.read(START, at(3), since), None, "it runs already");
         assert!(keeper.read(STOP, at(4), since).is_some());
-        assert_eq!(keeper.read(0x3000, at(5), since), None);
-        assert_eq!(keeper.read(STOP, at(6), since), None, "it is stopped");
-        assert!(keeper.read(START, at(7), since).is_some());
+        assert_eq!(keeper.read(START, at(7), since).map(stood), Some(3));
         assert_eq!(keeper.read(0x3000, at(8), since), None);
+        assert!(keeper.read(STOP, at(9), since).is_some());
+        assert_eq!(keeper.read(0x3000, at(10), since), None);
+        assert_eq!(keeper.read(STOP, at(11), since), None, "it is stopped");
+        assert_eq!(keeper.read(START, at(12), since).map(stood), Some(3));
+    }
+
+    #[test]
+    fn another_reader_before_the_first_stop_does_not_set_the_guest_ahead_of_its_host() {
+        let mut keeper = Keeper::new(BORN, BOUND_NS);
+        let since = Some(at(2).ns);
+        assert!(keeper.read(START, at(2), since).is_some());
+        for (site, ns) in [(0x3000, 10), (0x4000, 900), (0x3000, 1000)] {
+            let told = keeper.read(site, at(ns), since);
+            assert_eq!(told, Some(Told::Stopped(at(ns))), "the truth");
+        }
+        assert!(keeper.read(STOP, at(5000), since).is_some());
+        assert_eq!(keeper.read(START, at(5007), since).map(stood), Some(7));
+        assert_eq!(keeper.read(0x3000, at(6000), since), None);
+        assert!(keeper.read(STOP, at(7000), since).is_some());
+        assert_eq!(keeper.read(START, at(7005), since).map(stood), Some(5));
+    }
+
+    fn stood(told: Told) -> u64 {
+        match told {
+            Told::Started { stood_ns, .. } => stood_ns,
+            Told::Stopped(_) => panic!("{told:?}"),
+        }
     }
 
     proptest! {

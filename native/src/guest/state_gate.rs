@@ -51,7 +51,9 @@ impl StateGate {
         Ok(fcntl_setpipe_size(&self.reader, DEVICE_STATE_GATE_BYTES).map(|_| ())?)
     }
 
-    /// Whether QEMU has begun to write: the guest stands still and its state has been taken.
+    /// Whether QEMU has begun to write: the guest stands still. Of its state as much has been taken as QEMU collects before it
+    /// writes (32 KiB); the rest of a longer one follows when the gate is open, still before the guest runs on. It is the same
+    /// state, for no device of ours writes to guest RAM when it is saved.
     pub fn is_reached(flags: PollFlags) -> bool {
         flags.contains(PollFlags::IN)
     }
