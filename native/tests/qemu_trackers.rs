@@ -6,10 +6,10 @@ use std::fs;
 
 use common::client::{Traffic, tell};
 use common::engine::{Engine, proxied_spec, spec};
-use common::in_guest_lab;
 use common::proxy::Proxy;
 use common::ram::switch_over_with_equal_ram;
 use common::random::Random;
+use common::{available_mib, in_guest_lab};
 use serde_json::{Value, json};
 
 #[test]
@@ -98,15 +98,8 @@ fn vcpu_threads(pid: u32) -> usize {
 
 /// Two of them leave the larger part of this machine's free memory alone.
 fn largest_guest_mib() -> u64 {
-    let text = fs::read_to_string("/proc/meminfo").expect("meminfo");
-    let available_kib: u64 = text
-        .lines()
-        .find_map(|line| line.strip_prefix("MemAvailable:"))
-        .and_then(|rest| rest.trim().strip_suffix(" kB"))
-        .and_then(|number| number.parse().ok())
-        .expect("MemAvailable");
     [4096, 3072, 2048]
         .into_iter()
-        .find(|mib| available_kib / 1024 > 5 * mib)
+        .find(|mib| available_mib() > 5 * mib)
         .unwrap_or(1536)
 }

@@ -126,6 +126,17 @@ pub fn frames_to(tap: &str) -> u64 {
         .expect("a count")
 }
 
+/// Memory that programs can have on this machine now.
+pub fn available_mib() -> u64 {
+    let text = std::fs::read_to_string("/proc/meminfo").expect("meminfo");
+    text.lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:"))
+        .and_then(|rest| rest.trim().strip_suffix(" kB"))
+        .and_then(|number| number.parse::<u64>().ok())
+        .expect("MemAvailable")
+        / 1024
+}
+
 /// Says that a part of the tests could not be made on this machine: past the harness, which keeps what a test prints to itself
 /// when it passes.
 pub fn not_tried(what: &str, why: &str) {
