@@ -86,7 +86,7 @@ impl Vm for Waiting {
     fn release(&mut self) -> Result<(), GuestError> {
         unreachable!("it never runs")
     }
-    fn prepare_save(&mut self) -> Result<(), GuestError> {
+    fn confirm_state(&mut self) -> Result<(), GuestError> {
         unreachable!("it never runs")
     }
     fn read_device_state(&mut self, _: &mut [u8]) -> Result<usize, GuestError> {
