@@ -22,7 +22,7 @@ describe('the command line of the benchmark', () => {
     [['--fast'], /does not know --fast; usage: npm run bench/],
     [['--only'], /--only needs one of: scan, pause, echo/],
     [['--only', 'ech'], /--only needs one of: scan/],
-    [['--sync-mode', 'colo'], /--sync-mode needs one of: event, adaptive/],
+    [['--sync-mode', 'colo'], /--sync-mode needs one of: event, interval, adaptive/],
   ])('%j is refused in a sentence', (words, sentence) => {
     expect(() => parseArguments(words, NAMES)).toThrow(sentence);
     expect(() => parseArguments(words, NAMES)).toThrow(UsageError);

@@ -1,7 +1,7 @@
 // The command line: npm run bench [-- --quick] [-- --json] [-- --only NAME]... [-- --sync-mode MODE]
 import { FULL, QUICK, type Settings } from './settings.js';
 
-export const SYNC_MODES = ['event', 'adaptive'] as const;
+export const SYNC_MODES = ['event', 'interval', 'adaptive'] as const;
 export type SyncMode = (typeof SYNC_MODES)[number];
 
 export interface Arguments {

@@ -61,6 +61,7 @@ mod tests {
             average.add(0.0);
         }
         assert!(average.or(9.0) < 1.0);
+        average = Average::default();
         for _ in 0..100 {
             // Every third one was interrupted.
             for ns in [800.0, 900.0, 5000.0] {
