@@ -71,7 +71,9 @@ fn the_connection_survives_a_failover_and_a_switchover_and_the_guest_may_reboot_
         });
         let mut traffic = Traffic::start();
         traffic.flows(50);
-        assert_eq!(first.wait_state("protected")["guest"], "running");
+        first.wait_status("protected, and the guest runs", |status| {
+            status["state"] == "protected" && status["guest"] == "running"
+        });
         traffic.finish();
 
         // It powers itself off, while it is busy: that is its end and not a crash.
