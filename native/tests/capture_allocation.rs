@@ -13,10 +13,10 @@ use common::engine::spec;
 use common::{eventually, in_guest_lab};
 use kemari_engine::checkpoint::Staging;
 use kemari_engine::guest::accel::Accel;
-use kemari_engine::guest::dirty::choice::{self, Kind};
+use kemari_engine::guest::dirty::choice::Kind;
 use kemari_engine::guest::dirty::{Compare, PageTables, Tracker};
 use kemari_engine::guest::pages::PageSet;
-use kemari_engine::guest::{AfterSave, Guest, Platform, Start, Vm, accel};
+use kemari_engine::guest::{AfterSave, Guest, Platform, Start, Vm};
 use kemari_engine::hold::Hold;
 use kemari_engine::limits::{PACKET_MAX_BYTES, PAGE_BYTES, Sizes};
 use kemari_engine::qmp::GuestEvent;
@@ -109,16 +109,7 @@ fn a_pause_of_a_real_guest_allocates_nothing_from_the_order_to_the_release() {
         spec["machine"]["cmdline"] = format!("{cmdline} kemari.dirty=500").into();
         fs::write(&file, spec.to_string()).expect("write");
         let spec = Spec::read(&file).expect("valid");
-        let platform = Platform {
-            accel: accel::Choice {
-                accel: Accel::Tcg,
-                reason: None,
-            },
-            tracker: choice::Choice {
-                kind: Kind::PageTables,
-                reason: None,
-            },
-        };
+        let platform = Platform::of(Accel::Tcg, Kind::PageTables);
         let mut guest = Guest::start(&spec, &platform, Start::Cold).expect("QEMU");
         let mut staging = Staging::new(Sizes::FULL).expect("staging");
         let mut hold = Hold::new(spec.limits.hold_bytes);

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use common::engine::bare_spec;
 use common::random::Random;
 use common::{Lab, in_lab, not_tried};
-use kemari_engine::guest::accel::{self, Accel};
-use kemari_engine::guest::dirty::choice::{self, Kind};
+use kemari_engine::guest::accel::Accel;
+use kemari_engine::guest::dirty::choice::Kind;
 use kemari_engine::guest::pages::PageSet;
 use kemari_engine::guest::{AfterSave, Guest, Platform, Start};
 use kemari_engine::limits::{DEVICE_STATE_MAX_BYTES, PAGE_BYTES};
@@ -31,13 +31,7 @@ fn under_kvm(lab: &Lab, kind: Kind, test: &str) -> Option<Guest> {
     let file = lab.folder().join("kvm.json");
     fs::write(&file, spec.to_string()).expect("write");
     let spec = Spec::read(&file).expect("valid");
-    let platform = Platform {
-        accel: accel::Choice {
-            accel: Accel::Kvm,
-            reason: None,
-        },
-        tracker: choice::Choice { kind, reason: None },
-    };
+    let platform = Platform::of(Accel::Kvm, kind);
     match Guest::start(&spec, &platform, Start::Cold) {
         Ok(guest) => Some(guest),
         Err(error) => {

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use common::engine::spec;
 use common::{PATIENCE, available_mib, eventually, in_guest_lab, not_tried};
-use kemari_engine::guest::accel::{self, Accel};
-use kemari_engine::guest::dirty::choice::{self, Kind};
+use kemari_engine::guest::accel::Accel;
+use kemari_engine::guest::dirty::choice::Kind;
 use kemari_engine::guest::pages::PageSet;
 use kemari_engine::guest::{AfterSave, Guest, Platform, Start};
 use kemari_engine::limits::{DEVICE_STATE_MAX_BYTES, PAGE_BYTES};
@@ -93,16 +93,7 @@ fn of_16_gib_all_that_is_written_is_found_and_a_look_follows_what_is_written_oft
         let file = lab.folder().join("large.json");
         fs::write(&file, spec.to_string()).expect("write");
         let spec = Spec::read(&file).expect("valid");
-        let platform = Platform {
-            accel: accel::Choice {
-                accel: Accel::Tcg,
-                reason: None,
-            },
-            tracker: choice::Choice {
-                kind: Kind::PageTables,
-                reason: None,
-            },
-        };
+        let platform = Platform::of(Accel::Tcg, Kind::PageTables);
         let guest = Guest::start(&spec, &platform, Start::Cold).expect("QEMU");
         let pages = guest.pages();
         let mut followed = Followed {

@@ -12,9 +12,9 @@ use std::time::{Duration, Instant, SystemTime};
 use kemari_engine::checkpoint::Statistics;
 use kemari_engine::clock::Clock;
 use kemari_engine::control::{EventSender, StatusBoard};
-use kemari_engine::guest::accel::{self, Accel};
+use kemari_engine::guest::accel::Accel;
 use kemari_engine::guest::clock::{CapturedAt, GuestTime};
-use kemari_engine::guest::dirty::choice::{self, Kind};
+use kemari_engine::guest::dirty::choice::Kind;
 use kemari_engine::guest::pages::PageSet;
 use kemari_engine::guest::{AfterSave, GuestError, Platform, Ram, Start, Trial, Vm};
 use kemari_engine::limits::Sizes;
@@ -344,16 +344,7 @@ fn engine(ports: Outside, wire: Wire) -> Engine<Outside> {
     let spec = GOLDEN
         .get_or_init(|| Spec::parse(golden, Path::new("engine.json")).expect("the sample"))
         .clone();
-    let platform = Platform {
-        accel: accel::Choice {
-            accel: Accel::Tcg,
-            reason: None,
-        },
-        tracker: choice::Choice {
-            kind: Kind::PageTables,
-            reason: None,
-        },
-    };
+    let platform = Platform::of(Accel::Tcg, Kind::PageTables);
     let hello = Hello {
         protocol: limits::PROTOCOL_VERSION,
         resource: spec.resource.clone(),

@@ -1,7 +1,7 @@
 //! What this host offers for a guest to run on.
 
-use crate::guest::accel;
-use crate::guest::dirty::choice;
+use crate::guest::accel::{self, Accel};
+use crate::guest::dirty::choice::{self, Kind};
 
 /// Chosen once, when the engine starts.
 #[derive(Debug, Clone)]
@@ -10,4 +10,17 @@ pub struct Platform {
     pub accel: accel::Choice,
     /// How the pages that it writes are found.
     pub tracker: choice::Choice,
+}
+
+impl Platform {
+    /// What was asked for, and not found by probing.
+    pub fn of(accel: Accel, kind: Kind) -> Self {
+        Self {
+            accel: accel::Choice {
+                accel,
+                reason: None,
+            },
+            tracker: choice::Choice { kind, reason: None },
+        }
+    }
 }

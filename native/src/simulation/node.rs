@@ -15,8 +15,8 @@ use super::oracle::{Claim, Invariant};
 use super::world::{VirtualClock, World};
 use crate::checkpoint::Statistics;
 use crate::control::{Desk, News, Order, OrderCommand, Role as ShownRole, State, StatusBoard};
-use crate::guest::accel::{self, Accel};
-use crate::guest::dirty::choice::{self, Kind};
+use crate::guest::accel::Accel;
+use crate::guest::dirty::choice::Kind;
 use crate::guest::{GuestError, Platform, Start};
 use crate::limits::Sizes;
 use crate::release::{Device, Outlet};
@@ -123,16 +123,7 @@ impl Node {
                 node: number,
             },
         );
-        let platform = Platform {
-            accel: accel::Choice {
-                accel: Accel::Tcg,
-                reason: None,
-            },
-            tracker: choice::Choice {
-                kind: Kind::PageTables,
-                reason: None,
-            },
-        };
+        let platform = Platform::of(Accel::Tcg, Kind::PageTables);
         let mut spec = spec(number);
         let (hold_bytes, staging_pages) = world.with_chance(|chance| {
             let hold = [1_500, 6_000, 40_000, 1 << 20][chance.usize(0..4)];

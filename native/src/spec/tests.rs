@@ -1,0 +1,79 @@
+use super::*;
+
+const SAMPLE: &str = include_str!("../../../test/contract/spec/engine.json");
+
+fn parse(text: &str) -> Result<Spec, String> {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().join("engine.json");
+    std::fs::write(&path, text).expect("write");
+    Spec::read(&path).map_err(|error| crate::report::chain(&error))
+}
+
+#[test]
+fn the_golden_specification_is_accepted() {
+    let spec = parse(SAMPLE).expect("valid");
+    assert_eq!(spec.machine.memory_mib, 256);
+    assert_eq!(spec.guest_address(), [0x52, 0x54, 0, 0x6b, 0, 1]);
+    assert!(spec.silence() >= Duration::from_millis(3 * 100));
+    assert_eq!(spec.peer.socket_address().to_string(), "10.77.2.2:7900");
+}
+
+#[test]
+fn each_bad_value_is_refused_by_name() {
+    for (from, to, expected) in [
+        ("\"version\": 1", "\"version\": 2", "version is 2"),
+        (
+            "\"memory_mib\": 256",
+            "\"memory_mib\": 3",
+            "machine.memory_mib is 3",
+        ),
+        ("\"vcpus\": 1", "\"vcpus\": 0", "machine.vcpus is 0"),
+        (
+            "52:54:00:6b:00:01",
+            "52:54:00:6b:00:zz",
+            "machine.interfaces[0].mac",
+        ),
+        ("qemu64,svm=off", "qemu64 -monitor", "machine.cpu"),
+        ("\"auto\"", "\"xen\"", "unknown variant `xen`"),
+        ("\"node\": \"n1\"", "\"nod\": \"n1\"", "unknown field `nod`"),
+        ("10.77.2.1", "host.example", "invalid IP address"),
+        ("4194304", "1", "limits.hold_bytes is 1"),
+        ("16777216", "1", "limits.max_epoch_bytes is 1"),
+        (
+            "\"interval_ms\": 20",
+            "\"interval_ms\": 0",
+            "tuning.interval_ms is 0",
+        ),
+        ("\"tls\"", "\"ssl\"", "unknown variant `ssl`"),
+        (
+            "{ \"kind\": \"tls\", \"key\"",
+            "{ \"kind\": \"tls\", \"kez\"",
+            "kez",
+        ),
+        (
+            "\"transport\"",
+            "\"transports\"",
+            "unknown field `transports`",
+        ),
+        (
+            "\"time_catch_up_max_ms\": 15000",
+            "\"time_catch_up_max_ms\": 86400001",
+            "limits.time_catch_up_max_ms is 86400001",
+        ),
+        (
+            "\"wake_latency_us\": 0",
+            "\"wake_latency_us\": 2000000001",
+            "limits.wake_latency_us is 2000000001",
+        ),
+    ] {
+        assert!(SAMPLE.contains(from), "{from}");
+        let error = parse(&SAMPLE.replace(from, to)).expect_err(to);
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let error = Spec::read(Path::new("/nonexistent/engine.json")).expect_err("missing");
+    assert!(crate::report::chain(&error).contains("/nonexistent/engine.json"));
+}
