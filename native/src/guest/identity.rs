@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
+use crate::guest::error::{GuestError, call};
 use crate::guest::executable;
 use crate::guest::monitor::Monitor;
-use crate::guest::process::{GuestError, call};
 use crate::qmp::QmpError;
 use crate::spec::Machine;
 

@@ -8,8 +8,9 @@ use std::path::Path;
 
 use serde_json::json;
 
+use crate::guest::error::{GuestError, call};
 use crate::guest::monitor::Monitor;
-use crate::guest::process::{GuestError, call, last_line};
+use crate::guest::process::last_line;
 use crate::limits::QMP_TIMEOUT;
 use crate::qmp::{GuestEvent, QmpError};
 

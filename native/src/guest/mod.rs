@@ -4,6 +4,7 @@ pub mod accel;
 pub mod clock;
 pub mod command;
 pub mod dirty;
+mod error;
 pub mod executable;
 pub mod fingerprint;
 pub mod identity;
@@ -18,8 +19,9 @@ pub mod scratch;
 pub mod state_gate;
 pub mod vm;
 
+pub use error::GuestError;
 pub use monitor::AfterSave;
 pub use platform::Platform;
-pub use process::{Guest, GuestError, Start};
+pub use process::{Guest, Start};
 pub use scratch::{Scratch, Trial};
 pub use vm::{Ram, Vm};

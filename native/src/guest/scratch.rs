@@ -15,10 +15,10 @@ use std::thread;
 
 use crate::guest::accel::Accel;
 use crate::guest::command::{Descriptors, Purpose};
+use crate::guest::error::{GuestError, call};
 use crate::guest::incoming::{Incoming, words};
 use crate::guest::launch::qemu_command;
 use crate::guest::monitor::Monitor;
-use crate::guest::process::{GuestError, call};
 use crate::limits::{NET_SOCKET_BYTES, QEMU_START_TIMEOUT};
 use crate::qmp::{Events, Qmp, QmpError};
 use crate::report;

@@ -4,9 +4,10 @@ use std::io;
 use std::time::SystemTime;
 
 use crate::guest::clock::{CapturedAt, GuestTime};
+use crate::guest::error::GuestError;
 use crate::guest::monitor::AfterSave;
 use crate::guest::pages::PageSet;
-use crate::guest::process::{Guest, GuestError};
+use crate::guest::process::Guest;
 use crate::qmp::GuestEvent;
 use crate::spec::Spec;
 use crate::sys::memory::SharedMapping;
