@@ -5,7 +5,7 @@ mod common;
 use common::client::{Traffic, tell};
 use common::engine::{Engine, proxied_spec};
 use common::proxy::Proxy;
-use common::ram::Ram;
+use common::ram::switch_over_with_equal_ram;
 use common::{Lab, eventually, in_guest_lab};
 use serde_json::{Value, json};
 
@@ -27,18 +27,6 @@ fn protected(lab: &Lab, compression: &str, pace: Option<u32>) -> (Engine, Engine
     first.promote("cold", 1).expect("cold");
     first.wait_state("protected");
     (first, second, proxy, Traffic::start())
-}
-
-/// Stops the guest for good, compares, and lets it go on over there.
-fn move_over(first: &Engine, second: &Engine, proxy: &Proxy) {
-    proxy.withhold_handover_ack();
-    let demotion = first.order_later(json!({"command": "demote", "timeout_ms": 90_000}));
-    eventually("the guest is offered", || proxy.offered().then_some(()));
-    second.wait_state("handed-over");
-    Ram::of(first).must_equal(&Ram::of(second), "primary and secondary");
-    proxy.heal();
-    demotion.join().expect("thread").expect("demote");
-    second.promote("hot", 2).expect("the replica is whole");
 }
 
 fn encoding(engine: &Engine) -> Value {
@@ -75,7 +63,7 @@ fn of_the_device_state_only_changes_travel_until_the_connection_is_another_one()
             proxy.heal();
             first.wait_state("protected");
         }
-        move_over(&first, &second, &proxy);
+        switch_over_with_equal_ram(&first, &second, &proxy, 2);
         traffic.flows(30);
         traffic.finish();
     });
@@ -95,7 +83,7 @@ fn a_wish_for_a_codec_is_followed_while_the_guest_runs_and_the_replica_stays_who
             assert_eq!(encoding(&first), codec);
             assert!(proxy.take_carried().packed > 5, "{codec}");
         }
-        move_over(&first, &second, &proxy);
+        switch_over_with_equal_ram(&first, &second, &proxy, 2);
         assert_eq!(encoding(&first), Value::Null);
         traffic.flows(30);
         traffic.finish();
@@ -121,7 +109,7 @@ fn a_slow_link_gets_its_baseline_and_its_epochs_packed() {
         traffic.flows(20);
         assert!(proxy.take_carried().packed > 0);
         proxy.heal_pace();
-        move_over(&first, &second, &proxy);
+        switch_over_with_equal_ram(&first, &second, &proxy, 2);
         traffic.flows(30);
         traffic.finish();
     });

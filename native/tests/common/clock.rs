@@ -98,6 +98,15 @@ impl GuestClocks {
         clocks
     }
 
+    /// As [`Self::watch`], for a guest of one processor, which a while after its start finds that it may trust its TSC.
+    pub fn watch_trusted() -> Self {
+        let mut clocks = Self::watch();
+        eventually("the guest tells the time by its TSC", || {
+            (clocks.read().clocksource == "tsc").then_some(())
+        });
+        clocks
+    }
+
     /// Asks until there is an answer. Whatever happened since the last one, no clock may have gone back.
     pub fn read(&mut self) -> Reading {
         let (first, mut asked) = (self.questions, Vec::new());

@@ -333,11 +333,13 @@ impl Drop for Engine {
     fn drop(&mut self) {
         self.end();
         if thread::panicking() {
-            let text = fs::read_to_string(&self.log).unwrap_or_default();
-            let lines: Vec<&str> = text.lines().collect();
-            println!("--- the last of {}'s log", self.name);
-            for line in &lines[lines.len().saturating_sub(30)..] {
-                println!("{line}");
+            let log = fs::read_to_string(&self.log).unwrap_or_default();
+            for (what, text) in [("log", log), ("guest's console", self.console())] {
+                let lines: Vec<&str> = text.lines().collect();
+                println!("--- the last of {}'s {what}", self.name);
+                for line in &lines[lines.len().saturating_sub(30)..] {
+                    println!("{line}");
+                }
             }
         }
     }

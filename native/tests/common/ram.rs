@@ -19,7 +19,10 @@ pub struct Ram(Vec<u8>);
 impl Ram {
     /// Reads the memory file that the engine shares with its QEMU.
     pub fn of(engine: &Engine) -> Self {
-        let file = file_of(engine);
+        Self::read(&file_of(engine))
+    }
+
+    fn read(file: &File) -> Self {
         let bytes = file.metadata().expect("size").len();
         let mut content = vec![0; usize::try_from(bytes).expect("fits")];
         file.read_exact_at(&mut content, 0).expect("read guest RAM");
@@ -91,15 +94,18 @@ pub fn switch_over_with_equal_ram(
     proxy: &Proxy,
     generation: u64,
 ) -> usize {
+    // Held open: a busy machine may need longer for all this than the primary waits for the answer, and then it gives its
+    // guest up.
+    let (our_file, their_file) = (file_of(first), file_of(second));
     proxy.withhold_handover_ack();
     let demotion = first.order_later(json!({"command": "demote", "timeout_ms": 90_000}));
     eventually("the guest is offered", || proxy.offered().then_some(()));
     second.wait_state("handed-over");
-    let (ours, theirs) = (Ram::of(first), Ram::of(second));
+    let (ours, theirs) = (Ram::read(&our_file), Ram::read(&their_file));
     ours.must_equal(&theirs, "primary and secondary, in sync");
     // They do stand still.
     thread::sleep(Duration::from_millis(100));
-    ours.must_equal(&Ram::of(first), "a guest that is stopped");
+    ours.must_equal(&Ram::read(&our_file), "a guest that is stopped");
     // The answer is lost: the guest may run there, so it never runs here again.
     proxy.heal();
     let outcome = demotion.join().expect("thread").expect("demote");
