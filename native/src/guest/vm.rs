@@ -27,6 +27,11 @@ pub trait Ram {
     /// Copies `from` to `offset`.
     fn copy_in(&mut self, offset: usize, from: &[u8]);
 
+    /// As [`Ram::copy_in`], for a lot of memory that is not soon written again.
+    fn write_through(&mut self, offset: usize, from: &[u8]) {
+        self.copy_in(offset, from);
+    }
+
     /// Makes `bytes` bytes from `offset` zero.
     fn zero(&mut self, offset: usize, bytes: usize);
 }
@@ -42,6 +47,10 @@ impl Ram for SharedMapping {
 
     fn copy_in(&mut self, offset: usize, from: &[u8]) {
         Self::copy_in(self, offset, from);
+    }
+
+    fn write_through(&mut self, offset: usize, from: &[u8]) {
+        Self::write_through(self, offset, from);
     }
 
     fn zero(&mut self, offset: usize, bytes: usize) {

@@ -69,6 +69,9 @@ pub struct Replica {
     pub baseline_bytes: u64,
 }
 
+/// Written in place of pages that are zero.
+static ZEROS: [u8; 64 * PAGE_BYTES] = [0; 64 * PAGE_BYTES];
+
 impl Replica {
     /// Whether a guest could go on from it.
     pub fn is_complete(&self) -> bool {
@@ -127,7 +130,16 @@ impl Replica {
         let runs = PageRuns::decode(payload, guest_pages)?;
         self.baseline_bytes += runs.pages() * PAGE_BYTES as u64;
         for run in runs {
-            write(ram, run.first_page, run.pages, run.content);
+            let offset = offset_of(run.first_page);
+            match run.content {
+                Content::Raw(bytes) => ram.write_through(offset, bytes),
+                Content::Zero => {
+                    let end = offset + run.pages as usize * PAGE_BYTES;
+                    for from in (offset..end).step_by(ZEROS.len()) {
+                        ram.write_through(from, &ZEROS[..ZEROS.len().min(end - from)]);
+                    }
+                }
+            }
         }
         Ok(())
     }

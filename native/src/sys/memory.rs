@@ -83,6 +83,7 @@ impl AsFd for MemoryFile {
 pub struct SharedMapping {
     start: NonNull<u8>,
     bytes: usize,
+    file: OwnedFd,
 }
 
 // SAFETY: the mapping belongs to the process, not to a thread; all access goes through raw copies.
@@ -96,6 +97,7 @@ impl SharedMapping {
     /// # Errors
     /// Whatever mmap(2) reports.
     pub fn new(file: &MemoryFile) -> io::Result<Self> {
+        let descriptor = file.file.try_clone()?;
         // SAFETY: a new mapping at an address of the kernel's choice; nothing in this process refers to it yet.
         let start = unsafe {
             rustix::mm::mmap(
@@ -111,6 +113,7 @@ impl SharedMapping {
         Ok(Self {
             start,
             bytes: file.bytes,
+            file: descriptor,
         })
     }
 
@@ -154,6 +157,24 @@ impl SharedMapping {
                 self.start.as_ptr().add(offset),
                 from.len(),
             );
+        }
+    }
+
+    /// As [`SharedMapping::copy_in`], for a lot of memory that is not soon written again: through the file. The first write to
+    /// a mapped page is a fault, which costs more than the copy of the page.
+    ///
+    /// # Panics
+    /// If the range lies outside the mapping.
+    pub fn write_through(&mut self, offset: usize, from: &[u8]) {
+        self.check(offset, from.len());
+        let mut done = 0;
+        while done < from.len() {
+            match rustix::io::pwrite(&self.file, &from[done..], (offset + done) as u64) {
+                Ok(count) if count > 0 => done += count,
+                Err(rustix::io::Errno::INTR) => {}
+                // What a file does not take, a mapping does: its memory is reserved.
+                Ok(_) | Err(_) => return self.copy_in(offset + done, &from[done..]),
+            }
         }
     }
 
@@ -305,6 +326,7 @@ impl Drop for PrefaultedBuffer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::fd::AsRawFd;
 
     #[test]
     fn bytes_written_through_one_mapping_are_read_through_another() {
@@ -319,6 +341,23 @@ mod tests {
         one.zero(4096, 3);
         other.copy_out(4096, &mut read);
         assert_eq!(read, [0; 3]);
+        let page = [7; 4096];
+        one.write_through(4096, &page);
+        let mut read = [0; 4097];
+        other.copy_out(4095, &mut read);
+        assert_eq!((read[0], &read[1..]), (0, &page[..]));
+    }
+
+    #[test]
+    fn what_the_file_does_not_take_is_written_all_the_same() {
+        let file = MemoryFile::create("test", 8192).expect("memfd");
+        let mut mapping = SharedMapping::new(&file).expect("map");
+        let read_only = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
+        mapping.file = std::fs::File::open(read_only).expect("open").into();
+        mapping.write_through(4096, b"abc");
+        let mut read = [0; 3];
+        mapping.copy_out(4096, &mut read);
+        assert_eq!(&read, b"abc");
     }
 
     #[test]
