@@ -4,19 +4,24 @@ import { alternate } from '../rounds.js';
 import type { Window } from '../yard/pair.js';
 import type { GuestMeasure } from './measure.js';
 
-const QUESTION = 'x'.repeat(63);
-const CONNECTIONS = [1, 16, 64] as const;
+export const ECHO_QUESTION = 'x'.repeat(63);
+export const ECHO_CONNECTIONS = [1, 16, 64] as const;
+
+/** How a line of the results names them. */
+export function connectionsOf(connections: number): string {
+  return `echo, ${connections} connection${connections === 1 ? '' : 's'}`;
+}
 
 export const echo: GuestMeasure = {
   name: 'echo',
   title: 'echo, 1, 16 and 64 connections',
   on: 'small',
   async run({ yard, pair, subjects }, settings, findings) {
-    for (const connections of CONNECTIONS) {
+    for (const connections of ECHO_CONNECTIONS) {
       const windows: Window[] = [];
       const found = await alternate(settings.rounds, subjects, async ({ name, address }) => {
         const load = (): Promise<Asked> =>
-          ask(yard, settings, { address, port: ECHO_PORT, connections, question: QUESTION });
+          ask(yard, settings, { address, port: ECHO_PORT, connections, question: ECHO_QUESTION });
         if (name !== 'guarded') return load();
         const { result, window } = await pair.during(load);
         windows.push(window);
@@ -24,7 +29,7 @@ export const echo: GuestMeasure = {
       });
       const values = (key: keyof Asked): ReadonlyMap<string, number[]> =>
         new Map([...found].map(([name, rounds]) => [name, rounds.map((one) => one[key])]));
-      const what = `echo, ${connections} connection${connections === 1 ? '' : 's'}`;
+      const what = connectionsOf(connections);
       const ratio = findings.compared(what, 'answers/s', values('per_second'));
       findings.compared(`${what}: p50`, 'us', values('p50_us'));
       findings.compared(`${what}: p99`, 'us', values('p99_us'));

@@ -8,6 +8,8 @@ interface Named {
   /** For --only. */
   readonly name: string;
   readonly title: string;
+  /** A quick run makes it only if it is asked for. */
+  readonly takesLong?: boolean;
 }
 
 /** Works on the guests of a stage. */

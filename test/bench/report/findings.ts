@@ -12,7 +12,7 @@ export interface Row {
   /** Kemari's engine without a replica: everything passes through it, nothing waits. */
   readonly solo?: Summary;
   readonly guarded: Summary;
-  /** Protected over unprotected, round by round. */
+  /** Protected over unprotected, round by round, or what the line names. */
   readonly ratio?: Summary;
 }
 
@@ -52,6 +52,11 @@ export class Findings {
     const guarded = summarize(values);
     this.rows.push({ what, unit, guarded });
     return guarded;
+  }
+
+  /** A measure of the protected guest alone, in two ways. */
+  over(what: string, unit: string, values: readonly number[], others: readonly number[]): void {
+    this.rows.push({ what, unit, guarded: summarize(values), ratio: ratios(values, others) });
   }
 
   /** A measure of the same load on several guests; returns the ratio of the protected one to the unprotected one. */
