@@ -55,7 +55,8 @@ pub fn bare_spec(lab: &Lab, node: u8) -> Value {
     fs::write(&kernel, vec![0; 65_536]).expect("boot file");
     (machine["kernel"], machine["initrd"]) = (json!(kernel), Value::Null);
     machine["memory_mib"] = json!(128);
-    machine["cmdline"] = json!("console=ttyS0 quiet panic=-1 kemari.ip=10.77.3.10/24");
+    // Not quiet: a guest that does not come up must say how far it came.
+    machine["cmdline"] = json!("console=ttyS0 panic=-1 kemari.ip=10.77.3.10/24");
     machine["console_log"] = json!(folder.join("console"));
     machine["interfaces"][0]["tap"] = json!(format!("kt{node}"));
     machine["interfaces"][0]["bridge"] = json!("br0");
