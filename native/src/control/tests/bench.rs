@@ -1,0 +1,173 @@
+//! A server in a folder of its own, and callers that speak to it line by line.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::time::Duration;
+
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use serde_json::Value;
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use crate::checkpoint::{Commit, Compression, SyncMode, Tuning};
+use crate::control::inbox::{EventSender, Order};
+use crate::control::messages::*;
+use crate::control::{Server, StatusBoard, server};
+
+fn tuning() -> Tuning {
+    Tuning {
+        sync_mode: SyncMode::Adaptive,
+        commit: Commit::Pipelined,
+        interval_ms: 20,
+        latency_budget_ms: 5,
+        paused_max_percent: 75,
+        compression: Compression::Auto,
+    }
+}
+
+/// Longest wait for anything.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+
+pub(super) fn status() -> Status {
+    Status {
+        engine_id: Uuid::from_u128(1),
+        engine_version: "0.1.0".to_owned(),
+        resource: "vm1".to_owned(),
+        role: Role::Secondary,
+        state: State::Empty,
+        guest: GuestState::Incoming,
+        paused_for: None,
+        generation: 0,
+        epoch: 0,
+        peer: Peer {
+            connected: false,
+            node: None,
+            engine_id: None,
+        },
+        transport: Transport::Tls,
+        accel: Accel::Tcg,
+        accel_reason: None,
+        tracker: Tracker::PagemapScan,
+        tracker_reason: None,
+        encoding: None,
+        tuning: tuning(),
+        qemu_pid: None,
+        sync_progress: None,
+        held_packets: 0,
+        held_bytes: 0,
+        released_packets: 0,
+        checkpoints: 0,
+        checkpoint_pages: 0,
+        checkpoint_bytes: 0,
+        pause_us: None,
+        pause_parts_us: None,
+        transaction_bytes: None,
+        paused_percent: None,
+        guest_lag_ms: None,
+        epoch_us: None,
+        dirty_pages: None,
+        promotion_us: None,
+        data_thread_idle_ms: 0,
+        last_error: None,
+    }
+}
+
+pub(super) struct Bench {
+    pub(super) server: Server,
+    pub(super) orders: Receiver<Order>,
+    pub(super) events: EventSender,
+    pub(super) board: StatusBoard,
+    pub(super) wake: Arc<OwnedFd>,
+    pub(super) path: PathBuf,
+    pub(super) _directory: TempDir,
+}
+
+impl Bench {
+    pub(super) fn new() -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("engine.sock");
+        let wake = Arc::new(
+            eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC).expect("an eventfd"),
+        );
+        let board = StatusBoard::new(status());
+        let (server, orders, events) =
+            server::start(&path, board.clone(), Arc::clone(&wake)).expect("a server");
+        Self {
+            server,
+            orders,
+            events,
+            board,
+            wake,
+            path,
+            _directory: directory,
+        }
+    }
+
+    pub(super) fn connect(&self) -> Caller {
+        Caller::new(UnixStream::connect(&self.path).expect("a connection"))
+    }
+
+    pub(super) fn order(&self) -> Order {
+        self.orders.recv_timeout(PATIENCE).expect("an order")
+    }
+
+    pub(super) fn is_woken(&self) -> bool {
+        let mut sockets = [PollFd::new(&self.wake, PollFlags::IN)];
+        let second = Timespec {
+            tv_sec: PATIENCE.as_secs().cast_signed(),
+            tv_nsec: 0,
+        };
+        poll(&mut sockets, Some(&second)).expect("poll") == 1
+    }
+}
+
+pub(super) struct Caller {
+    pub(super) stream: UnixStream,
+    lines: BufReader<UnixStream>,
+}
+
+impl Caller {
+    fn new(stream: UnixStream) -> Self {
+        stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+        let lines = BufReader::new(stream.try_clone().expect("a descriptor"));
+        Self { stream, lines }
+    }
+
+    pub(super) fn send(&mut self, line: &str) {
+        self.stream.write_all(line.as_bytes()).expect("written");
+        self.stream.write_all(b"\n").expect("written");
+    }
+
+    pub(super) fn read(&mut self) -> Value {
+        let mut line = String::new();
+        self.lines
+            .read_line(&mut line)
+            .expect("a line within the time-out");
+        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{line:?}: {error}"))
+    }
+
+    pub(super) fn ask(&mut self, request: &Value) -> Value {
+        self.send(&request.to_string());
+        self.read()
+    }
+
+    pub(super) fn is_closed(&mut self) -> bool {
+        let mut rest = Vec::new();
+        match self.lines.read_to_end(&mut rest) {
+            Ok(_) => true,
+            Err(error) => error.kind() == std::io::ErrorKind::ConnectionReset,
+        }
+    }
+}
+
+pub(super) fn error_of(reply: &Value) -> (&str, &str) {
+    let error = &reply["error"];
+    (
+        error["code"].as_str().expect("a code"),
+        error["message"].as_str().expect("a message"),
+    )
+}

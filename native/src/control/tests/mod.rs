@@ -1,0 +1,6 @@
+//! The control channel on real sockets.
+
+mod bench;
+mod clients;
+mod end;
+mod orders;
