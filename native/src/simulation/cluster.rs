@@ -3,8 +3,8 @@
 
 use std::rc::Rc;
 
+use super::invariant::Invariant;
 use super::node::Node;
-use super::oracle::Invariant;
 use super::world::{NODES, World};
 use crate::checkpoint::{Commit, SyncMode, TuningChange};
 use crate::control::messages::Outcome;

@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 
-use super::oracle::Invariant::{self, AllOrNothing, NoPageLost, OneLife, OutputCommit, Soundness};
+use super::invariant::Invariant::{
+    self, AllOrNothing, NoPageLost, OneLife, OutputCommit, Soundness,
+};
 use super::seeds::first_violation;
 use crate::fault::Fault;
 

@@ -14,11 +14,13 @@
 
 mod cluster;
 mod faults;
+mod invariant;
 mod machine;
 mod meeting;
 mod network;
 mod node;
 mod oracle;
 mod seeds;
+mod stamp;
 mod story;
 mod world;

@@ -8,10 +8,11 @@ use std::sync::mpsc::{Sender, channel};
 
 use uuid::Uuid;
 
+use super::invariant::Invariant;
 use super::machine::{SimulatedTrial, SimulatedVm};
 use super::meeting::{SimulatedDialer, SimulatedDoor};
 use super::network::SimulatedTransport;
-use super::oracle::{Claim, Invariant};
+use super::oracle::Claim;
 use super::world::{VirtualClock, World};
 use crate::checkpoint::Statistics;
 use crate::control::{Desk, News, Order, OrderCommand, Role as ShownRole, State, StatusBoard};

@@ -5,43 +5,13 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use super::machine::Stamp;
+use super::invariant::{Invariant, Violation};
+use super::stamp::{Moment, Stamp};
 use super::world::NODES;
 use crate::limits::PAGE_BYTES;
 
 /// Captures that are kept for comparison; a replica is never further behind.
 const CAPTURES_KEPT: usize = 24;
-
-/// What may be violated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Invariant {
-    /// I1: nothing is seen of an epoch that could still be lost.
-    OutputCommit,
-    /// I4: a replica is exactly what one capture was.
-    AllOrNothing,
-    /// I5: a page that was written is sent.
-    NoPageLost,
-    /// I7: one guest at a time, and none that has ended.
-    OneLife,
-    /// Once nothing is broken any more, a replica is complete again and every output has left.
-    Progress,
-    /// The engine has not failed.
-    Soundness,
-}
-
-/// What was found.
-#[derive(Debug, Clone)]
-pub(super) struct Violation {
-    pub(super) invariant: Invariant,
-    pub(super) message: String,
-}
-
-/// A point in a line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Moment {
-    pub(super) line: u64,
-    pub(super) number: u64,
-}
 
 /// What a guest was when it was captured.
 pub(super) struct Capture {

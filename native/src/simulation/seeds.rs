@@ -6,7 +6,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use super::oracle::{Invariant, Tally, Violation};
+use super::invariant::{Invariant, Violation};
+use super::oracle::Tally;
 use super::story::play;
 use crate::fault::{Fault, MADE};
 

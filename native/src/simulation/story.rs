@@ -4,8 +4,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::cluster::Cluster;
+use super::invariant::{Invariant, Violation};
 use super::network::Tampering;
-use super::oracle::{Invariant, Tally, Violation};
+use super::oracle::Tally;
 use super::world::{NODES, World};
 use crate::control::State;
 use crate::limits::TRIALS_APART;
