@@ -5,17 +5,19 @@
 //!  └────────── the guest is paused ───────┘     │ link lost: pages are owed again, outputs wait for the next one (I5)
 //! ```
 
+mod sending;
+
 use std::time::{Duration, Instant, SystemTime};
 
-use super::encoding::since;
-use super::{Engine, Fatal, Halt, Mode, PeerLink, Ports, Primary, ack_timeout};
+use self::sending::Sending;
+use super::{Engine, Fatal, Halt, Mode, Ports, Primary, ack_timeout};
 use crate::checkpoint::{Commit, Part, Stopwatch};
 use crate::clock::Clock;
 use crate::fault::{Fault, makes};
 use crate::guest::{AfterSave, GuestError, Vm};
 use crate::link::LinkError;
 use crate::release::{Acked, Awaited, Solo};
-use crate::wire::{FrameKind, Header, Opening};
+use crate::wire::{FrameKind, Header};
 
 /// The one transaction on its way.
 #[derive(Debug)]
@@ -269,100 +271,6 @@ impl<P: Ports> Primary<P> {
         Ok(())
     }
 
-    fn send_in_parts(
-        &mut self,
-        engine: &Engine<P>,
-        awaited: Awaited,
-        opening: &Opening,
-    ) -> Result<(), Sending> {
-        // Its pages are not in the staging area any more when all of it has been sent.
-        self.shadow.forget();
-        self.encode_begin(awaited, opening);
-        let mut from = 0;
-        let most = self.staging.pages();
-        while let Some(next) = self.staging.copy(
-            |offset, into| self.guest.capture(offset, into),
-            &self.captured,
-            from,
-            most,
-        ) {
-            self.encode_pages(engine);
-            self.flush_link_now(engine)?;
-            from = next;
-        }
-        Ok(())
-    }
-
-    fn send_end(&mut self, engine: &mut Engine<P>) -> Result<(), Sending> {
-        self.encode_commit(engine).map_err(Sending::Fatal)?;
-        self.flush_link_now(engine)
-    }
-
-    fn flush_link_now(&mut self, engine: &Engine<P>) -> Result<(), Sending> {
-        match &mut self.link {
-            Some(link) => link
-                .flush_all(
-                    self.staging.body(),
-                    ack_timeout(engine),
-                    &engine.clock,
-                    || engine.board.beat(),
-                )
-                .map_err(Sending::Link),
-            None => Err(Sending::Link(LinkError::Closed)),
-        }
-    }
-
-    fn encode_begin(&mut self, awaited: Awaited, opening: &Opening) {
-        self.take_sample();
-        if let Some(link) = &mut self.link {
-            link.encoder()
-                .begin(awaited.generation, awaited.epoch, opening);
-        }
-    }
-
-    /// The pages leave while QEMU is still letting the guest run.
-    fn send_pages(&mut self, engine: &mut Engine<P>) {
-        let began = engine.now();
-        let written = |link: &Option<PeerLink<P>>| {
-            link.as_ref()
-                .map_or(0, |link| link.outgoing.bytes_written())
-        };
-        let before = written(&self.link);
-        self.flush_link(engine);
-        let bytes = written(&self.link).saturating_sub(before);
-        self.measured.written(bytes, since(began, engine.now()));
-        if let Some(in_flight) = &mut self.in_flight {
-            in_flight.burst_from = Some(began);
-        }
-    }
-
-    fn encode_state(&mut self) -> Result<(), Fatal> {
-        let state = self.staging.read_device_state(&mut self.guest)?;
-        if let Some(link) = &mut self.link {
-            let mut encoder = link.encoder();
-            encoder.device_state(self.staging.body(), state, self.shadow.device_state());
-            encoder.outputs(self.hold.sealed().iter());
-        }
-        Ok(())
-    }
-
-    /// Nothing that was sent counts before this.
-    fn encode_commit(&mut self, engine: &mut Engine<P>) -> Result<(), Fatal> {
-        // A QEMU that died in the middle of the state would have ended it, too.
-        self.guest.confirm_state()?;
-        if let Some(link) = &mut self.link {
-            link.encoder().commit();
-            let end = link.outgoing.bytes_encoded();
-            if let Some(in_flight) = &mut self.in_flight {
-                engine
-                    .statistics
-                    .record_transaction(end - in_flight.begins_at);
-                in_flight.commit_ends_at = Some(end);
-            }
-        }
-        Ok(())
-    }
-
     /// An ack has come: the outputs of its epoch may go.
     pub(super) fn take_ack(
         &mut self,
@@ -432,10 +340,4 @@ impl<P: Ports> Primary<P> {
         let waited = now.saturating_duration_since(written_at);
         (waited >= ack_timeout(engine)).then_some(waited)
     }
-}
-
-/// Why a transaction could not be sent in parts.
-enum Sending {
-    Link(LinkError),
-    Fatal(Fatal),
 }
