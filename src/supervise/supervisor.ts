@@ -12,12 +12,12 @@ import { decidePromotion } from './decide-promotion.js';
 import { decideScore } from './decide-score.js';
 import { maySolo } from './decide-solo.js';
 import { diskAttribute, formatDiskWord, parseDiskWord, type DiskWord } from './disk-word.js';
-import { durableAtStop } from './durable-transition.js';
 import { EngineSession } from './engine-session.js';
 import type { Launch } from './launch.js';
 import type { Ledger } from './ledger.js';
 import { Mailbox } from './mailbox.js';
 import { readProcessRecord } from './process-record.js';
+import { stopEngine } from './stop-engine.js';
 import { survivorError } from './survivor-error.js';
 
 export interface SupervisorParts {
@@ -213,42 +213,13 @@ export class Supervisor {
       this.#parts.score.want(null);
       this.#parts.disk.want(null);
       const session = this.#session;
-      if (session) await this.#stopEngine(session);
+      if (session) await stopEngine(session, this.#parts, this.#engine);
       await Promise.all([
         this.#parts.score.settle(limits.cluster_tool_ms),
         this.#parts.disk.settle(limits.cluster_tool_ms),
       ]);
       this.#parts.log.info('stopped');
     });
-  }
-
-  async #stopEngine(session: EngineSession): Promise<void> {
-    let farewell = true as boolean;
-    const engine = await session.status().catch((error: unknown) => {
-      this.#parts.log.warn({ error: messageOf(error) }, 'the engine does not answer; it will be killed');
-      farewell = false;
-      return this.#engine;
-    });
-    const { durable } = this.#parts.ledger;
-    if (durable) {
-      await this.#parts.ledger.save(durableAtStop(durable, engine)).catch((error: unknown) => {
-        // The farewell would say "outdated" without a disk that holds it: no farewell then.
-        this.#parts.log.error(messageOf(error));
-        farewell = false;
-      });
-    }
-    if (farewell) {
-      await session.stop().catch((error: unknown) => {
-        this.#parts.log.warn(
-          { error: messageOf(error) },
-          'the engine did not stop in order; it will be killed',
-        );
-        farewell = false;
-      });
-    }
-    if (farewell) await awaitGone(session);
-    const survivors = await session.kill();
-    if (survivors.length > 0) this.#parts.log.error({ survivors }, 'processes outlived SIGKILL');
   }
 
   async #boot(): Promise<void> {
@@ -408,12 +379,5 @@ export class Supervisor {
 
   async #record(): Promise<void> {
     await this.#parts.ledger.record(this.#session?.engine, this.#session?.qemu, this.#wasPromoted);
-  }
-}
-
-async function awaitGone(session: EngineSession): Promise<void> {
-  const deadline = Date.now() + limits.engine_stop_ms;
-  while (isAlive(session.engine) && Date.now() < deadline) {
-    await new Promise((resolve) => setTimeout(resolve, limits.poll_ms));
   }
 }
