@@ -1,0 +1,143 @@
+//! The bounds of what a specification may say.
+
+use super::{Spec, SpecError, UserLimits};
+use crate::limits;
+
+impl Spec {
+    pub(super) fn check(&self) -> Result<(), SpecError> {
+        let refuse = |field, value: String, expected| {
+            Err(SpecError::Value {
+                field,
+                value,
+                expected,
+            })
+        };
+        let machine = &self.machine;
+        if self.version != 1 {
+            return refuse(
+                "version",
+                self.version.to_string(),
+                "this engine reads version 1",
+            );
+        }
+        if !(16..=limits::MEMORY_MAX_MIB).contains(&machine.memory_mib) {
+            return refuse(
+                "machine.memory_mib",
+                machine.memory_mib.to_string(),
+                "16 to 1048576 are possible",
+            );
+        }
+        if !(1..=64).contains(&machine.vcpus) {
+            return refuse(
+                "machine.vcpus",
+                machine.vcpus.to_string(),
+                "1 to 64 are possible",
+            );
+        }
+        if machine.interfaces.len() != 1 {
+            return refuse(
+                "machine.interfaces",
+                machine.interfaces.len().to_string(),
+                "exactly one is supported",
+            );
+        }
+        if parse_mac(&machine.interfaces[0].mac).is_none() {
+            return refuse(
+                "machine.interfaces[0].mac",
+                machine.interfaces[0].mac.clone(),
+                "six bytes in hexadecimal, such as 52:54:00:6b:00:01",
+            );
+        }
+        for (field, text) in [
+            ("machine.type", &machine.machine_type),
+            ("machine.cpu", &machine.cpu),
+        ] {
+            let plain = |c: char| c.is_ascii_alphanumeric() || "-_.=,+".contains(c);
+            if text.is_empty()
+                || !text.chars().all(plain)
+                || (field == "machine.type" && text.contains(','))
+            {
+                return refuse(
+                    field,
+                    text.clone(),
+                    "a name of letters, digits, - _ . = + is expected",
+                );
+            }
+        }
+        for path in [&machine.firmware, &self.preload] {
+            if path.to_string_lossy().contains(',') {
+                return refuse(
+                    "a path",
+                    path.display().to_string(),
+                    "QEMU's options cannot hold a comma here",
+                );
+            }
+        }
+        self.tuning.check()?;
+        self.limits.check()
+    }
+}
+
+impl UserLimits {
+    fn check(&self) -> Result<(), SpecError> {
+        for (field, value, range, expected) in [
+            (
+                "limits.max_epoch_age_ms",
+                u64::from(self.max_epoch_age_ms),
+                5..=10_000,
+                "5 to 10000 are possible",
+            ),
+            (
+                "limits.max_epoch_bytes",
+                self.max_epoch_bytes,
+                1 << 20..=1 << 30,
+                "1048576 to 1073741824 are possible",
+            ),
+            (
+                "limits.hold_bytes",
+                self.hold_bytes as u64,
+                65_536..=limits::HOLD_MAX_BYTES as u64,
+                "65536 to 268435456 are possible",
+            ),
+            (
+                "limits.ack_timeout_ms",
+                u64::from(self.ack_timeout_ms),
+                100..=60_000,
+                "100 to 60000 are possible",
+            ),
+            (
+                "limits.time_catch_up_max_ms",
+                u64::from(self.time_catch_up_max_ms),
+                0..=86_400_000,
+                "0 to 86400000 are possible",
+            ),
+            (
+                "limits.wake_latency_us",
+                u64::try_from(self.wake_latency_us).unwrap_or(u64::MAX),
+                0..=2_000_000_000,
+                "0 to 2000000000 are possible",
+            ),
+        ] {
+            if !range.contains(&value) {
+                return Err(SpecError::Value {
+                    field,
+                    value: value.to_string(),
+                    expected,
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// An Ethernet address as it is written.
+pub(super) fn parse_mac(text: &str) -> Option<[u8; 6]> {
+    let parts: Option<Vec<u8>> = text
+        .split(':')
+        .map(|part| {
+            let is_hex = part.len() == 2 && part.chars().all(|c| c.is_ascii_hexdigit());
+            is_hex.then(|| u8::from_str_radix(part, 16).ok())?
+        })
+        .collect();
+    parts?.try_into().ok()
+}
