@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::guest::error::{GuestError, call};
 use crate::guest::monitor::Monitor;
-use crate::guest::process::last_line;
+use crate::guest::output::last_line;
 use crate::limits::QMP_TIMEOUT;
 use crate::qmp::{GuestEvent, QmpError};
 

@@ -11,6 +11,7 @@ pub mod identity;
 mod incoming;
 mod launch;
 pub mod monitor;
+mod output;
 pub mod pages;
 mod platform;
 pub mod process;

@@ -1,10 +1,9 @@
 //! One QEMU from its start to its end, with everything that the engine holds of it.
 
-use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Child;
 use std::time::Instant;
 
@@ -22,6 +21,7 @@ use crate::guest::identity::{self, Identity};
 use crate::guest::incoming::Incoming;
 use crate::guest::launch;
 use crate::guest::monitor::{AfterSave, Monitor};
+use crate::guest::output::last_line;
 use crate::guest::pages::PageSet;
 use crate::guest::platform::Platform;
 use crate::guest::ram_blocks;
@@ -391,17 +391,4 @@ impl Drop for Guest {
         let _ = rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL);
         let _ = self.child.wait();
     }
-}
-
-/// What QEMU said last; its own diagnosis.
-pub(super) fn last_line(path: &Path) -> String {
-    let text = fs::read_to_string(path).unwrap_or_default();
-    let line = text
-        .lines()
-        .rev()
-        // Hints may follow the error itself.
-        .find(|line| line.starts_with("qemu"))
-        .or_else(|| text.lines().rev().find(|line| !line.trim().is_empty()))
-        .unwrap_or("it said nothing");
-    line.trim().chars().take(500).collect()
 }
