@@ -67,7 +67,7 @@ fn apply(criterion: &mut Criterion) {
                     FrameReader::new,
                     |mut reader| {
                         let mut socket = wire.as_slice();
-                        assembly.reset();
+                        assembly.expect(1, 1);
                         loop {
                             reader.fill(&mut socket).expect("memory gives all");
                             while let Some(frame) = reader.next().expect("a frame") {
@@ -75,6 +75,7 @@ fn apply(criterion: &mut Criterion) {
                                 if step.expect("it fits") == Step::Complete {
                                     let whole = assembly.transaction().expect("complete");
                                     write(&mut ram, whole);
+                                    assembly.reset();
                                     return black_box(reader);
                                 }
                             }

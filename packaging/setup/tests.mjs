@@ -56,7 +56,13 @@ async function cargo() {
   // The fuzz targets with their seeds alone: `npm run fuzz` must not be the first to see that they do not fit any more.
   const fuzz = ['test', '--locked', '--lib', '--target-dir', '../target'];
   const targets = await run('cargo test of the fuzz targets', 'cargo', fuzz, { cwd: 'native/fuzz' });
-  return countCargo(engine.output + targets.output, engine.ok && targets.ok);
+  // The micro-benchmarks, each once: nobody runs them often enough to see that they do not work any more.
+  const once = ['test', '--locked', '--bench', '*'];
+  const benches = await run('cargo test of the micro-benchmarks', 'cargo', once, { cwd: 'native' });
+  return countCargo(
+    engine.output + targets.output + benches.output,
+    engine.ok && targets.ok && benches.ok,
+  );
 }
 
 async function vitest(project) {
