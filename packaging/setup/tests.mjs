@@ -59,10 +59,7 @@ async function cargo() {
   // The micro-benchmarks, each once: nobody runs them often enough to see that they do not work any more.
   const once = ['test', '--locked', '--bench', '*'];
   const benches = await run('cargo test of the micro-benchmarks', 'cargo', once, { cwd: 'native' });
-  return countCargo(
-    engine.output + targets.output + benches.output,
-    engine.ok && targets.ok && benches.ok,
-  );
+  return countCargo(engine.output + targets.output + benches.output, engine.ok && targets.ok && benches.ok);
 }
 
 async function vitest(project) {
