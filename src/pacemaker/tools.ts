@@ -1,5 +1,5 @@
 import { execa } from 'execa';
-import { AgentError } from '../common/error.js';
+import { AgentError, quote } from '../common/error.js';
 import { limits } from '../common/limits.js';
 
 /** Pacemaker's command line tools, each call bounded: a cluster in trouble must not hold up the guest's supervisor. */
@@ -22,9 +22,16 @@ async function tool(name: string, args: readonly string[]): Promise<string> {
 
 /** @throws AgentError when the cluster on this node does not say. */
 export async function nodeName(): Promise<string> {
-  const name = (await tool('crm_node', ['-n'])).trim();
+  return readNodeName(await tool('crm_node', ['-n']));
+}
+
+/** @throws AgentError when this is no name that could be handed on to a program or a file. */
+export function readNodeName(output: string): string {
+  const name = output.trim();
   if (name === '')
     throw new AgentError('missing-requirement', 'crm_node -n printed no name: is Pacemaker running?');
+  if (/\p{Cc}/u.test(name))
+    throw new AgentError('missing-requirement', `crm_node -n printed what is no name: ${quote(name)}`);
   return name;
 }
 
@@ -63,6 +70,11 @@ export async function queryAttribute(name: string, node: string): Promise<string
   } catch {
     return undefined;
   }
+  return readAttribute(output, node);
+}
+
+/** @returns what `attrd_updater -Q` says of this node, if anything. */
+export function readAttribute(output: string, node: string): string | undefined {
   for (const line of output.split('\n')) {
     const match = /host="([^"]*)" value="([^"]*)"/.exec(line);
     if (match?.[1] === node && match[2] !== undefined && match[2] !== '') return match[2];

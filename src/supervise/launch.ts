@@ -3,7 +3,7 @@ import { join, basename, dirname } from 'node:path';
 import * as v from 'valibot';
 import type { EngineSpec } from '../config/engine-spec.js';
 import { logLevels } from '../pacemaker/parameters.js';
-import { AgentError, messageOf, systemCodeOf } from '../common/error.js';
+import { AgentError, messageOf, quote, systemCodeOf } from '../common/error.js';
 import type { ResourcePaths } from '../common/paths.js';
 
 /** What a supervisor needs and cannot ask: written by `start`, read by each supervisor until `stop`. */
@@ -45,7 +45,8 @@ export async function readLaunch(path: string): Promise<Launch> {
   try {
     return v.parse(launchRecord, JSON.parse(await readFile(path, 'utf8')));
   } catch (error) {
-    throw new AgentError('not-running', `${path} cannot be read (${messageOf(error)}): start the resource`, {
+    const why = quote(messageOf(error));
+    throw new AgentError('not-running', `${path} cannot be read (${why}): start the resource`, {
       cause: error,
     });
   }

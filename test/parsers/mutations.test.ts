@@ -1,5 +1,6 @@
 // Everything that the agent reads from outside, with samples that were tampered with: it is taken or refused in a sentence,
-// never an error of the program's own. A failure prints the seed; KEMARI_TEST_SEED gives it again.
+// never an error of the program's own. A failure prints the seed; KEMARI_TEST_SEED gives it again. `npm run fuzz` gives it more
+// time (KEMARI_TEST_SECONDS, for all of it) and a folder for what breaks something (KEMARI_TEST_FOUND).
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as v from 'valibot';
@@ -10,15 +11,22 @@ import { lineSplitter, parseLine } from '../../src/common/line-channel.js';
 import { pathsOf, type ResourcePaths } from '../../src/common/paths.js';
 import { readVmConfig } from '../../src/config/read-config.js';
 import { engineSpec } from '../../src/config/engine-spec.js';
+import { engineEndError, readLastWords } from '../../src/engine/last-words.js';
 import { engineEvent, engineRequest, replyEnvelope, statusReply } from '../../src/engine/messages.js';
+import { readAttribute, readNodeName } from '../../src/pacemaker/tools.js';
 import { parseDiskWord } from '../../src/supervise/disk-word.js';
 import { DurableStore, initialState } from '../../src/supervise/durable-state.js';
+import { readLaunch, type Launch } from '../../src/supervise/launch.js';
 import { readProcessRecord } from '../../src/supervise/process-record.js';
 import { supervisorRequest } from '../../src/supervise/protocol.js';
 import { mutate, random } from '../fixtures/mutate.js';
 
 const seed = Number(process.env['KEMARI_TEST_SEED'] ?? Date.now() % 1_000_000);
 const mutants = 400;
+const seconds = Number(process.env['KEMARI_TEST_SECONDS'] ?? 0);
+const found = process.env['KEMARI_TEST_FOUND'];
+let parsers = 0;
+let rounds = 0;
 
 let folder: string;
 let paths: ResourcePaths;
@@ -30,17 +38,30 @@ beforeAll(async () => {
     processes: join(folder, 'processes.json'),
   };
 });
-afterAll(() => rm(folder, { recursive: true }));
+afterAll(async () => {
+  await rm(folder, { recursive: true });
+  // Read by `npm run fuzz`.
+  if (seconds > 0) console.log(`seed ${seed}: ${rounds} mutants`);
+});
+
+/** A parser's test: the time there is, is shared by all of them. */
+function parser(name: string, body: () => Promise<void>): void {
+  parsers += 1;
+  test(name, { timeout: 60_000 + seconds * 1000 }, body);
+}
 
 /** Calls `read` with mutants of the samples; what it throws must be an AgentError. */
 async function tamper(samples: readonly string[], read: (mutant: string) => unknown): Promise<void> {
   const below = random(seed);
-  for (let round = 0; round < mutants; round++) {
+  const until = performance.now() + (seconds * 1000) / parsers;
+  for (let round = 0; seconds > 0 ? performance.now() < until : round < mutants; round++) {
     const mutant = mutate(samples[below(samples.length)] ?? '', below);
+    rounds += 1;
     try {
       await read(mutant);
     } catch (error) {
       if (error instanceof AgentError && error.message.length < 4096) continue;
+      if (found !== undefined) await writeFile(join(found, `agent-${seed}-${round}`), mutant);
       throw new Error(`seed ${seed}, round ${round}: ${JSON.stringify(mutant.slice(0, 400))}`, {
         cause: error,
       });
@@ -55,7 +76,7 @@ async function golden(name: string): Promise<string[]> {
   return (Array.isArray(value) ? value : [value]).map((sample) => JSON.stringify(sample));
 }
 
-test('control messages', async () => {
+parser('control messages', async () => {
   const samples = [
     ...(await golden('control/requests.json')),
     ...(await golden('control/replies.json')),
@@ -71,7 +92,7 @@ test('control messages', async () => {
   });
 });
 
-test('the config of a VM', async () => {
+parser('the config of a VM', async () => {
   const file = join(folder, 'vm1.json');
   const sample = await readFile(new URL('../../ocf/examples/vm1.json', import.meta.url), 'utf8');
   await tamper([sample], async (mutant) => {
@@ -93,19 +114,22 @@ test('a sentence repeats a part of what is wrong, however long that is, and stil
     expect((refused as AgentError).message.length).toBeLessThan(1000);
   }
   await writeFile(paths.state, JSON.stringify({ ...initialState(long), [long]: 1 }));
-  const refused = await new DurableStore(paths).load().catch((error: unknown) => error as AgentError);
-  expect(refused).toBeInstanceOf(AgentError);
-  expect((refused as AgentError).message.length).toBeLessThan(1000);
+  await writeFile(file, JSON.stringify({ [long]: 1 }));
+  for (const load of [() => new DurableStore(paths).load(), () => readLaunch(file)]) {
+    const refused = await load().catch((error: unknown) => error as AgentError);
+    expect(refused).toBeInstanceOf(AgentError);
+    expect((refused as AgentError).message.length).toBeLessThan(1000);
+  }
 });
 
-test('the specification of an engine', async () => {
+parser('the specification of an engine', async () => {
   await tamper(await golden('spec/engine.json'), (mutant) => {
     const message = parseLine(mutant);
     if (message !== undefined) v.safeParse(engineSpec, message);
   });
 });
 
-test('state.json is loaded as what it says or not at all', async () => {
+parser('state.json is loaded as what it says or not at all', async () => {
   const sample = JSON.stringify(initialState('6f1c1d2e-3a4b-4c5d-8e6f-7a8b9c0d1e2f'));
   await tamper([sample], async (mutant) => {
     await writeFile(paths.state, mutant);
@@ -115,7 +139,7 @@ test('state.json is loaded as what it says or not at all', async () => {
   });
 });
 
-test('the record of processes never keeps stop from going on', async () => {
+parser('the record of processes never keeps stop from going on', async () => {
   const identity = { pid: 4242, start_time: 17 };
   const sample = JSON.stringify({ supervisor: identity, engine: identity, qemu: identity, promoted: true });
   await tamper([sample], async (mutant) => {
@@ -125,10 +149,64 @@ test('the record of processes never keeps stop from going on', async () => {
   });
 });
 
-test('the word about the other disk', async () => {
+parser('the word about the other disk', async () => {
   await tamper(['12:n1:protected:primary', '3:-:none:secondary'], (mutant) => {
     const word = parseDiskWord(mutant);
     expect(word === undefined || Number.isSafeInteger(word.generation)).toBe(true);
+  });
+});
+
+parser('the record of a start is read as what it says, or there was none', async () => {
+  const file = join(folder, 'launch.json');
+  const launch: Launch = {
+    version: 1,
+    resource: 'vm1',
+    node: 'n1',
+    peer: 'n2',
+    vm_uuid: '6f1c1d2e-3a4b-4c5d-8e6f-7a8b9c0d1e2f',
+    log_level: 'info',
+  };
+  await tamper([JSON.stringify(launch)], async (mutant) => {
+    await writeFile(file, mutant);
+    expect(await readLaunch(file)).toEqual(JSON.parse(await readFile(file, 'utf8')));
+  });
+});
+
+parser('the last words of an engine, whatever else its log holds', async () => {
+  const log = join(folder, 'vm1.engine.log');
+  const words = { level: 'ERROR', message: 'the guest is lost', code: 'guest-lost' };
+  const lines = [{ ...words, level: 'INFO' }, words, { level: 'ERROR', message: 'é', code: 'port-taken' }];
+  const sample = lines.map((line) => `${JSON.stringify(line)}\nqemu: a line of its own\n`).join('');
+  const below = random(seed);
+  await tamper([sample], async (mutant) => {
+    await writeFile(log, mutant);
+    const said = readLastWords(log, below(sample.length * 2));
+    if (said !== undefined) {
+      expect(typeof said.message).toBe('string');
+      expect(['string', 'undefined']).toContain(typeof said.code);
+    }
+    const end = engineEndError({ exitCode: 3 }, said);
+    expect(end.code).toBe(said?.code === 'port-taken' ? 'engine-failed' : 'missing-requirement');
+  });
+});
+
+parser('the name of this node is one that a program takes', async () => {
+  await tamper(['n1\n', 'host-1.example.net\n'], (mutant) => {
+    expect(readNodeName(mutant)).toMatch(/^[^\p{Cc}]+$/u);
+  });
+});
+
+parser('an attribute of a node is in one line of what attrd says', async () => {
+  const samples = [
+    'name="master-vm1" host="n1" value="100"\nname="master-vm1" host="n2" value="12:n1:protected:primary"\n',
+    'name="master-vm1" host="n2" value=""\n',
+  ];
+  await tamper(samples, (mutant) => {
+    for (const node of ['n1', 'n2', '']) {
+      const value = readAttribute(mutant, node);
+      expect(value === undefined || /^[^"\n]+$/.test(value)).toBe(true);
+      expect(value === undefined || mutant.includes(`host="${node}" value="${value}"`)).toBe(true);
+    }
   });
 });
 
