@@ -1,4 +1,7 @@
-// What the command line of `npm run fuzz` says, and what libFuzzer's output says.
+// What the command line of `npm run fuzz` says, and what the output of the fuzzers says.
+
+/** The target that is the agent's parsers, all of them; the others are the engine's, and libFuzzer's. */
+export const AGENT = 'agent';
 
 export const usage = 'usage: npm run fuzz [-- [--seconds N] [--target NAME]... [--json] [--list]]';
 
@@ -46,4 +49,12 @@ export function readStatistics(output) {
   const last = (pattern) => Number([...output.matchAll(pattern)].at(-1)?.[1] ?? 0);
   const done = last(/^Done (\d+) runs/gm);
   return { runs: done > 0 ? done : last(/^#(\d+)\s/gm), coverage: last(/\bcov: (\d+)/g) };
+}
+
+/** What the agent's tests counted: inputs that were run. Nobody counts places. */
+export function readMutations(output) {
+  return {
+    runs: Number([...output.matchAll(/^seed \d+: (\d+) mutants$/gm)].at(-1)?.[1] ?? 0),
+    coverage: null,
+  };
 }

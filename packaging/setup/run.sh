@@ -24,7 +24,8 @@ bench) needs_lab=yes memory_mib=4600 ;;
 	;;
 esac
 shift
-[ "$what" != fuzz ] || node "$here/fuzz.mjs" check "$@"
+fuzzed=""
+[ "$what" != fuzz ] || fuzzed=$(node "$here/fuzz.mjs" check "$@")
 
 # rustup puts cargo there, and a shell that was open before does not know it.
 PATH=$PATH:${HOME:-/root}/.cargo/bin
@@ -50,13 +51,16 @@ test) progress_steps=5 ;;
 bench) progress_steps=6 ;;
 *) progress_steps=3 ;;
 esac
+[ "$fuzzed" != agent ] || progress_steps=2
 if [ "$needs_lab" = yes ] || [ "$EUID" = 0 ]; then
 	step "Debian packages" cache/logs/packages.log bash "$here/packages.sh" "${packages[@]}"
 else
-	progress_steps=2
+	progress_steps=$((progress_steps - 1))
 fi
 step "npm packages" cache/logs/npm.log bash "$here/build.sh" modules
-if [ "$what" = fuzz ]; then
+if [ "$fuzzed" = agent ]; then
+	: # Nothing of the engine.
+elif [ "$what" = fuzz ]; then
 	step "fuzz targets" cache/logs/fuzz.log bash packaging/build/fuzz.sh
 else
 	step "engine and agent" cache/logs/build.log bash "$here/build.sh" build

@@ -6,6 +6,7 @@ const command = new URL('../../packaging/setup/fuzz.mjs', import.meta.url).pathn
 const report = (await import(new URL('../../packaging/setup/fuzz-report.mjs', import.meta.url).href)) as {
   parseFuzzArguments: (args: readonly string[]) => unknown;
   readStatistics: (output: string) => unknown;
+  readMutations: (output: string) => unknown;
 };
 const parse = (...args: string[]) => report.parseFuzzArguments(args);
 
@@ -35,7 +36,9 @@ test.each([
 test('what cannot be understood ends with 2 before anything is built or run', async () => {
   const check = (...args: string[]) =>
     execa(process.execPath, [command, 'check', ...args], { reject: false });
-  expect(await check('--seconds', '5')).toMatchObject({ exitCode: 0 });
+  expect(await check('--seconds', '5')).toMatchObject({ exitCode: 0, stdout: 'engine and agent' });
+  expect(await check('--target=agent')).toMatchObject({ exitCode: 0, stdout: 'agent' });
+  expect(await check('--target=agent', '--target=qmp')).toMatchObject({ stdout: 'engine and agent' });
   const { exitCode, stderr } = await check('--seconds', 'x');
   expect(exitCode).toBe(2);
   expect(stderr).toContain('usage: npm run fuzz');
@@ -53,4 +56,31 @@ test('the runs and the coverage are read from what libFuzzer says', () => {
   });
   expect(read(output)).toEqual({ runs: 65_536, coverage: 240 });
   expect(read('no such program')).toEqual({ runs: 0, coverage: 0 });
+});
+
+test('the agent is fuzzed alone, for the time that was given and from the seed that was given', async () => {
+  const asked = ['run', '--target', 'agent', '--seconds', '2', '--json'];
+  const { stdout, stderr } = await execa(process.execPath, [command, ...asked], {
+    env: { KEMARI_TEST_SEED: '77' },
+  });
+  expect(stderr).toContain('seed 77');
+  const { seconds, targets } = JSON.parse(stdout) as { seconds: number; targets: Record<string, unknown>[] };
+  expect(seconds).toBe(2);
+  expect(targets).toEqual([
+    {
+      target: 'agent',
+      ok: true,
+      seed: 77,
+      runs: expect.any(Number) as number,
+      coverage: null,
+      reproducers: [],
+    },
+  ]);
+  expect(targets[0]?.['runs']).toBeGreaterThan(100);
+});
+
+test('the mutants are read from what the tests of the parsers say', () => {
+  const read = report.readMutations;
+  expect(read('stdout | a test\nseed 77: 4021 mutants\n\n')).toEqual({ runs: 4021, coverage: null });
+  expect(read('no such program')).toEqual({ runs: 0, coverage: null });
 });
