@@ -2,10 +2,16 @@
 
 mod common;
 
+use std::net::UdpSocket;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
 use common::client::{Traffic, tell};
 use common::engine::{Engine, proxied_spec, spec};
-use common::in_guest_lab;
 use common::proxy::Proxy;
+use common::{GUEST, in_guest_lab};
 use serde_json::{Value, json};
 
 /// Rate of a slow link, bytes per second: an epoch that is full takes four seconds.
@@ -45,6 +51,59 @@ fn of_full_epochs(engine: &Engine, proxy: &Proxy, pages_per_second: u32) -> Valu
         });
     }
     engine.status()
+}
+
+/// Bytes per second into the guest, several times what the link carries.
+const FLOOD: u64 = 8 << 20;
+
+/// Sends the guest datagrams that nobody there wants, until `over`.
+fn flood(over: &AtomicBool) {
+    let socket = UdpSocket::bind("0.0.0.0:0").expect("socket");
+    let packet = [7; 1400];
+    let (began, mut sent) = (Instant::now(), 0);
+    while !over.load(Ordering::Relaxed) {
+        let due = u128::from(FLOOD) * began.elapsed().as_millis() / 1000;
+        while sent < due {
+            // Some of them the guest refuses, and its host is told.
+            let _ = socket.send_to(&packet, (GUEST, 9999));
+            sent += packet.len() as u128;
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn a_flood_into_the_guest_does_not_take_the_link_from_its_checkpoints() {
+    in_guest_lab(|lab| {
+        let proxy = Proxy::before(2);
+        let second = Engine::start(&bounded(spec(lab, 2)));
+        let first = Engine::start(&bounded(proxied_spec(lab, 1)));
+        first.promote("cold", 1).expect("cold");
+        first.wait_state("protected");
+        let mut traffic = Traffic::start();
+        traffic.flows(20);
+        proxy.pace(2 * SLOW);
+        let over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| flood(&over));
+            let outcome = catch_unwind(AssertUnwindSafe(|| {
+                traffic.flows(10);
+                let (before, kib) = (first.status(), first.private_kib());
+                traffic.flows(30);
+                let made = |status: &Value| status["checkpoints"].as_u64().expect("a count");
+                let goal = made(&before) + 40;
+                first.wait_status("checkpoints go on", |status| made(status) >= goal);
+                let grown = first.private_kib().saturating_sub(kib);
+                assert!(grown < 8 << 10, "{grown} KiB more");
+            }));
+            over.store(true, Ordering::Relaxed);
+            outcome.unwrap_or_else(|panic| resume_unwind(panic));
+        });
+        assert_eq!(first.status()["state"], "protected");
+        traffic.finish();
+        first.stop();
+        second.stop();
+    });
 }
 
 #[test]

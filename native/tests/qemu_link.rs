@@ -121,6 +121,9 @@ fn a_session_that_was_recorded_is_refused_in_clear_and_within_tls() {
                     .then_some(())
             });
             pair.goes_on();
+            for kind in ["session", "tls", "failed"] {
+                assert!(refusals(&pair.second, kind) <= 1, "{kind}: said once");
+            }
             if ours["transport"]["kind"] == "plain" {
                 assert_eq!(pair.first.status()["transport"], "plain");
                 assert!(pair.first.said("whoever reaches its network can read") > 0);

@@ -52,7 +52,8 @@ pub struct Tuning {
     pub interval_ms: u32,
     /// Longest time that an output waits for others before its checkpoint begins, milliseconds.
     pub latency_budget_ms: u32,
-    /// Largest share of its time that checkpoints may keep the guest paused for; 100: no bound.
+    /// Largest share of its time that checkpoints may keep the guest paused for; 100: no bound. The bounds of an epoch go
+    /// before it, and so does what brakes a guest that writes faster than its baseline is carried.
     pub paused_max_percent: u8,
     /// Whether what travels is packed.
     pub compression: Compression,

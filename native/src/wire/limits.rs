@@ -47,6 +47,8 @@ pub const READ_MIN_BYTES: usize = 36 << 10;
 pub const SEGMENTS_PER_WRITE: usize = 64;
 /// Memory that an emptied [`super::Outgoing`] keeps for the next use, bytes.
 pub const OUTGOING_RETAINED_BYTES: usize = 4 << 20;
+/// Least that has been written of a buffer that is never empty before it is taken out of it.
+pub const OUTGOING_FORGOTTEN_MIN_BYTES: usize = 256 << 10;
 /// Memory that a reset [`super::Assembly`] keeps for the next transaction unless told otherwise, bytes.
 pub const STAGING_RETAINED_BYTES: usize = 20 << 20;
 /// Device state, outputs and tables that a transaction may carry beside the guest's RAM, bytes: a bound, and no memory that

@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind, IoSlice, Write};
 use std::ops::Range;
 
-use super::limits::{OUTGOING_RETAINED_BYTES, SEGMENTS_PER_WRITE};
+use super::limits::{OUTGOING_FORGOTTEN_MIN_BYTES, OUTGOING_RETAINED_BYTES, SEGMENTS_PER_WRITE};
 
 /// Whether everything has been written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +24,13 @@ impl Segment {
     fn bytes(&self) -> usize {
         match self {
             Self::Head(range) | Self::Body(range) => range.len(),
+        }
+    }
+
+    fn head(&self) -> Option<&Range<usize>> {
+        match self {
+            Self::Head(range) => Some(range),
+            Self::Body(_) => None,
         }
     }
 }
@@ -105,6 +112,7 @@ impl Outgoing {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
                 Ok(written) => self.advance(written),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.forget_written();
                     return Ok(Progress::Pending);
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -113,6 +121,33 @@ impl Outgoing {
         }
         self.clear();
         Ok(Progress::Done)
+    }
+
+    /// Gives back what has been written, when that is the larger part: what is added faster than it is written is never done.
+    fn forget_written(&mut self) {
+        let mut waiting = self.segments[self.first..].iter();
+        let written = match waiting.next() {
+            Some(Segment::Head(first)) => first.start + self.first_written,
+            _ => waiting
+                .find_map(Segment::head)
+                .map_or(self.head_segmented, |next| next.start),
+        };
+        if written < OUTGOING_FORGOTTEN_MIN_BYTES || written < self.head.len() / 2 {
+            return;
+        }
+        self.segments.drain(..self.first);
+        self.first = 0;
+        if let Some(Segment::Head(first)) = self.segments.first_mut() {
+            first.start = written;
+            self.first_written = 0;
+        }
+        self.head.drain(..written);
+        self.head_segmented -= written;
+        for segment in &mut self.segments {
+            if let Segment::Head(range) = segment {
+                *range = range.start - written..range.end - written;
+            }
+        }
     }
 
     /// Everything that was added to `head` since the last call follows what waits.
@@ -152,5 +187,65 @@ impl Outgoing {
             self.first += 1;
         }
         self.first_written = left;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Takes so many bytes, and no more.
+    struct Narrow {
+        taken: Vec<u8>,
+        room: usize,
+    }
+
+    impl Write for Narrow {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let count = bytes.len().min(self.room);
+            if count == 0 {
+                return Err(ErrorKind::WouldBlock.into());
+            }
+            self.taken.extend_from_slice(&bytes[..count]);
+            self.room -= count;
+            Ok(count)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// Whatever is added while something waits: it arrives as it is, and what has been written takes no memory.
+        #[test]
+        fn what_is_never_done_does_not_grow(
+            steps in prop::collection::vec((0..60_000usize, any::<bool>(), 0..60_000usize), 1..60),
+        ) {
+            let body: Vec<u8> = (0..=255u8).cycle().take(60_000).collect();
+            let (mut outgoing, mut wanted) = (Outgoing::new(), Vec::new());
+            let mut socket = Narrow { taken: Vec::new(), room: 0 };
+            for (added, of_body, room) in steps {
+                if of_body && added > 0 {
+                    outgoing.push_body(0..added);
+                    wanted.extend_from_slice(&body[..added]);
+                } else {
+                    let bytes: Vec<u8> = (0..251u8).cycle().skip(added % 250).take(added).collect();
+                    outgoing.head.extend_from_slice(&bytes);
+                    outgoing.push_head();
+                    wanted.extend_from_slice(&bytes);
+                }
+                socket.room = room;
+                outgoing.write_to(&mut socket, &body).expect("written");
+                let most = OUTGOING_FORGOTTEN_MIN_BYTES + 60_000 + 2 * outgoing.pending_bytes();
+                prop_assert!(outgoing.head.len() <= most, "{}", outgoing.head.len());
+            }
+            socket.room = usize::MAX;
+            prop_assert_eq!(outgoing.write_to(&mut socket, &body).expect("written"), Progress::Done);
+            prop_assert_eq!(socket.taken, wanted);
+        }
     }
 }

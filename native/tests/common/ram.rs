@@ -1,7 +1,8 @@
 //! The guest's RAM as an engine holds it, read from outside.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::thread;
 use std::time::Duration;
 
@@ -69,20 +70,23 @@ impl Ram {
 
 fn file_of(engine: &Engine) -> File {
     let folder = format!("/proc/{}/fd", engine.pid());
-    let mut found: Vec<_> = fs::read_dir(&folder)
+    let found: Vec<_> = fs::read_dir(&folder)
         .expect("descriptors")
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| {
             fs::read_link(path)
                 .is_ok_and(|target| target.to_string_lossy().starts_with("/memfd:kemari-ram"))
         })
+        .filter_map(|path| Some((fs::metadata(&path).ok()?.ino(), path)))
         .collect();
-    assert_eq!(found.len(), 1, "one guest, one memory file: {found:?}");
+    // Whoever maps it may hold a descriptor of its own.
+    let inodes: HashSet<u64> = found.iter().map(|(inode, _)| *inode).collect();
+    assert_eq!(inodes.len(), 1, "one guest, one memory file: {found:?}");
     let mut options = File::options();
     options
         .read(true)
         .write(true)
-        .open(found.remove(0))
+        .open(&found[0].1)
         .expect("open guest RAM")
 }
 

@@ -1,5 +1,6 @@
 //! The tracker for any kernel: compares all of guest RAM with what was last copied of it. It costs as much memory again as
-//! the guest has, and the guest's pause grows with RAM.
+//! the guest has, and the guest's pause grows with RAM. So does the time between two looks at a running epoch
+//! (`checkpoint/growth.rs`): of a large guest the epoch's age comes before its bytes.
 
 use std::io;
 

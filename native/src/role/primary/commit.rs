@@ -144,6 +144,7 @@ impl<P: Ports> Primary<P> {
         stopwatch.lap(Part::Save, saved_at);
         let all_taken = self.drain_outputs(engine)?;
         self.hold.seal(awaited.epoch);
+        self.mirrored = 0;
         let opening = self.opening(paused_at);
         stopwatch.lap(Part::Drain, engine.now());
         std::mem::swap(&mut self.captured, &mut self.owed);

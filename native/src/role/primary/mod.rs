@@ -117,14 +117,15 @@ pub struct Primary<P: Ports> {
     halt: Option<Halt>,
     /// The secondary has acknowledged the state in which the guest was stopped for good.
     last_acked: bool,
-    /// When we asked for the stop of the checkpoint whose end QEMU has not told yet, by the host's clock as QEMU's events,
-    /// and what has been done since.
+    /// When we asked for the stop whose end QEMU has not told yet, by the clock of QEMU's events, and what was done since.
     pause: Option<(SystemTime, Stopwatch)>,
     /// Since when the vCPUs stand still, as QEMU said last.
     stood_still_at: Option<SystemTime>,
     /// The guest's end has been told to the secondary.
     end_told: bool,
     demotion: Option<Demotion>,
+    /// Bytes of packets into the guest that the secondary has been sent in this epoch.
+    mirrored: usize,
     /// The guest was handed over; until then what is still sent to it here is passed on.
     forwarding_until: Option<Instant>,
     packet: Box<[u8]>,
@@ -171,6 +172,7 @@ impl<P: Ports> Primary<P> {
             stood_still_at: None,
             end_told: false,
             demotion: None,
+            mirrored: 0,
             forwarding_until: None,
             packet: vec![0; PACKET_MAX_BYTES].into_boxed_slice(),
             last_shown: now,
@@ -365,7 +367,6 @@ impl<P: Ports> Primary<P> {
         let paused_for = self.halt.map_or_else(|| self.standing.shown(), |_| None);
         let guest = match &self.mode {
             Mode::Ended => GuestState::Ended,
-            // As short as those of checkpoints are the stops of a brake.
             _ if self.halt.is_some() || paused_for.is_some() => GuestState::Paused,
             _ => GuestState::Running,
         };

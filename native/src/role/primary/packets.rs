@@ -2,7 +2,10 @@
 
 use super::{Engine, Fatal, Mode, Ports, Primary};
 use crate::guest::Vm;
-use crate::limits::{MIRRORED_PACKET_MAX_BYTES, MIRRORING_BACKLOG_MAX_BYTES, PACKETS_PER_TURN};
+use crate::limits::{
+    MIRRORED_INPUTS_MAX_BYTES, MIRRORED_PACKET_MAX_BYTES, MIRRORING_BACKLOG_MAX_BYTES,
+    PACKETS_PER_TURN,
+};
 use crate::wire::ControlKind;
 
 impl<P: Ports> Primary<P> {
@@ -84,14 +87,18 @@ impl<P: Ports> Primary<P> {
         Ok(())
     }
 
-    /// Sends the secondary a copy of the packet that was just received.
+    /// Sends the secondary a copy of the packet that was just received; of an epoch's as many as it keeps, so that a flood does
+    /// not take the link from the checkpoints. A guest that has been handed over has none any more.
     pub(super) fn mirror(&mut self, length: usize) {
         let wanted = matches!(self.mode, Mode::Guarded) && self.baseline.is_none();
         if let Some(link) = &mut self.link
             && wanted
             && length <= MIRRORED_PACKET_MAX_BYTES
+            && (self.mirrored + length <= MIRRORED_INPUTS_MAX_BYTES
+                || self.forwarding_until.is_some())
             && link.outgoing.pending_bytes() <= MIRRORING_BACKLOG_MAX_BYTES
         {
+            self.mirrored += length;
             let packet = &self.packet[..length];
             link.encoder()
                 .control(ControlKind::Input, self.generation, self.epoch, packet);
