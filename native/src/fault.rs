@@ -23,6 +23,8 @@ pub(crate) enum Fault {
     RunOnAlthoughHalted,
     /// Whatever is here is promoted.
     PromoteAnything,
+    /// A secondary that once said that it is outdated is believed to be so, whatever it has been given since.
+    OldFarewell,
 }
 
 #[cfg(test)]

@@ -192,9 +192,19 @@ impl Cluster {
             Some(owner) if self.state(owner) == Some(State::Ended) => {
                 self.order(owner, OrderCommand::Stop);
             }
+            // Supervisors are slow at times: what they have heard may not be so any more.
+            Some(owner) if self.has_heard_farewell() && self.world.one_in(6) => {
+                self.outdated = None;
+                self.let_be_solo(owner, self.generation + 1);
+            }
             Some(_) => {}
             None => self.promote_somebody(),
         }
+    }
+
+    /// The owner's secondary has said that it is outdated, and nothing has come of it.
+    pub(super) fn has_heard_farewell(&self) -> bool {
+        self.outdated.is_some() && self.outdated == self.owner
     }
 
     /// Nobody runs the guest, and that is certain.

@@ -69,3 +69,8 @@ fn a_guest_that_runs_on_after_its_end_is_seen() {
 fn a_promotion_of_what_is_not_complete_is_seen() {
     is_found(Fault::PromoteAnything, &[AllOrNothing, Soundness]);
 }
+
+#[test]
+fn a_farewell_that_counts_although_a_new_replica_was_built_is_seen() {
+    is_found(Fault::OldFarewell, &[OutputCommit, OneLife]);
+}

@@ -249,8 +249,11 @@ impl Story {
         });
     }
 
-    /// A replica is complete, and whatever the guest sent has left.
+    /// A replica is complete, whatever the guest sent has left, and nobody has anything left to order.
     fn is_well(&self) -> bool {
+        if self.cluster.has_heard_farewell() {
+            return false;
+        }
         let Some((owner, State::Protected)) = self.cluster.primary() else {
             return false;
         };

@@ -101,6 +101,8 @@ impl<P: Ports> Primary<P> {
                     "the same replica is back"
                 );
                 self.epoch = epoch;
+                // Whoever has it is not outdated, whatever was said.
+                self.peer_outdated = None;
             }
             None => self.begin_baseline(engine, welcome),
         }
@@ -130,7 +132,9 @@ impl<P: Ports> Primary<P> {
         );
         self.owed.fill();
         self.replica_holder = Some(welcome.engine_id);
-        self.peer_outdated = None;
+        if !makes(Fault::OldFarewell) {
+            self.peer_outdated = None;
+        }
         self.last_acked = false;
         self.trial_failure = None;
         if let Some(link) = &mut self.link {
