@@ -25,6 +25,10 @@ pub(crate) enum Fault {
     PromoteAnything,
     /// A secondary that once said that it is outdated is believed to be so, whatever it has been given since.
     OldFarewell,
+    /// What waits for the primary's word that it was released is not sent at a promotion.
+    NoReplay,
+    /// The same is not kept in the first place.
+    KeepNoOutputs,
 }
 
 #[cfg(test)]

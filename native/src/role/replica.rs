@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::host_clocks::{Arrival, HostClocks};
 use crate::control::State;
+use crate::fault::{Fault, makes};
 use crate::guest::Ram;
 use crate::guest::clock::CapturedAt;
 use crate::hold::PacketLog;
@@ -196,7 +197,9 @@ impl Replica {
             self.unreleased.clear();
         }
         for packet in transaction.packets() {
-            self.unreleased.push(packet);
+            if !makes(Fault::KeepNoOutputs) {
+                self.unreleased.push(packet);
+            }
         }
         self.inputs.swap(0, 1);
         self.inputs[0].clear();

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::invariant::Invariant::{
-    self, AllOrNothing, NoPageLost, OneLife, OutputCommit, Soundness,
+    self, AllOrNothing, NoOutputLost, NoPageLost, OneLife, OutputCommit, Soundness,
 };
 use super::seeds::first_violation;
 use crate::fault::Fault;
@@ -73,4 +73,14 @@ fn a_promotion_of_what_is_not_complete_is_seen() {
 #[test]
 fn a_farewell_that_counts_although_a_new_replica_was_built_is_seen() {
     is_found(Fault::OldFarewell, &[OutputCommit, OneLife]);
+}
+
+#[test]
+fn outputs_that_a_promotion_does_not_send_again_are_seen() {
+    is_found(Fault::NoReplay, &[NoOutputLost]);
+}
+
+#[test]
+fn outputs_that_a_secondary_does_not_keep_are_seen() {
+    is_found(Fault::KeepNoOutputs, &[NoOutputLost]);
 }

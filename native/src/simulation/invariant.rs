@@ -7,6 +7,8 @@ pub(super) enum Invariant {
     OutputCommit,
     /// I4: a replica is exactly what one capture was.
     AllOrNothing,
+    /// What an epoch that a secondary holds has sent leaves, whoever runs the guest then.
+    NoOutputLost,
     /// I5: a page that was written is sent.
     NoPageLost,
     /// I7: one guest at a time, and none that has ended.

@@ -34,6 +34,8 @@ pub(super) struct Machine {
     pub(super) written_to: bool,
     dirty: PageSet,
     outputs: VecDeque<Vec<u8>>,
+    /// The last of its outputs that the engine has taken.
+    taken: u64,
     pub(super) inputs: VecDeque<Vec<u8>>,
     news: VecDeque<GuestEvent>,
     saved: Vec<u8>,
@@ -61,6 +63,7 @@ impl Machine {
             written_to: false,
             dirty: PageSet::new(world.pages),
             outputs: VecDeque::new(),
+            taken: 0,
             inputs: VecDeque::new(),
             news: VecDeque::new(),
             saved: Vec::new(),
@@ -154,6 +157,7 @@ impl Machine {
             at: self.at,
             chain: self.chain,
             ram: self.ram.clone(),
+            taken: 0,
         });
         self.saved = stamp.encode(bytes);
     }

@@ -20,6 +20,7 @@ mod meeting;
 mod network;
 mod node;
 mod oracle;
+mod outputs;
 mod seeds;
 mod stamp;
 mod story;

@@ -6,6 +6,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use super::invariant::{Invariant, Violation};
+use super::outputs::Outputs;
 use super::stamp::{Moment, Stamp};
 use super::world::NODES;
 use crate::limits::PAGE_BYTES;
@@ -18,6 +19,8 @@ pub(super) struct Capture {
     pub(super) at: Moment,
     pub(super) chain: u64,
     pub(super) ram: Vec<u8>,
+    /// The last output in it that the engine had taken.
+    pub(super) taken: u64,
 }
 
 #[derive(Default)]
@@ -32,6 +35,8 @@ struct Line {
     /// The last output that left the host on which the line lives.
     left: u64,
     ended: bool,
+    /// Outputs up to here, of its parent, must have left before it runs.
+    owed: Option<Moment>,
 }
 
 /// A complete replica as last looked at.
@@ -55,7 +60,7 @@ pub(super) struct Oracle {
     lines: Vec<Line>,
     captures: VecDeque<(u64, Capture)>,
     captured: u64,
-    sent: HashMap<Moment, u64>,
+    outputs: Outputs,
     replicas: [Option<Held>; NODES],
     /// Which capture each epoch of each generation turned out to be, on each host as long as its replica lives.
     epochs: [HashMap<(u64, u64), u64>; NODES],
@@ -81,7 +86,7 @@ impl Oracle {
             lines: Vec::new(),
             captures: VecDeque::new(),
             captured: 0,
-            sent: HashMap::new(),
+            outputs: Outputs::default(),
             replicas: [None; NODES],
             epochs: Default::default(),
             living: None,
@@ -126,7 +131,7 @@ impl Oracle {
 
     /// The guest has sent a packet to whoever listens.
     pub(super) fn sent(&mut self, stamp: Stamp) {
-        self.sent.insert(stamp.at, stamp.chain);
+        self.outputs.sent(stamp);
     }
 
     /// The guest was saved.
@@ -145,9 +150,20 @@ impl Oracle {
         stamp
     }
 
+    /// The capture is over: outputs up to `taken` are of its epoch.
+    pub(super) fn sealed(&mut self, taken: u64) {
+        let (_, capture) = self.captures.back_mut().expect("a guest was captured");
+        capture.taken = taken;
+    }
+
     /// The guest runs from here on.
     pub(super) fn resumed(&mut self, at: Moment) {
         self.living = Some(at.line);
+        let owed = self.line(at.line).owed.take();
+        if let Some(lost) = owed.and_then(|latest| self.outputs.waiting(latest)) {
+            let message = format!("{lost:?} had not left when the promoted guest ran");
+            self.violated(Invariant::NoOutputLost, message);
+        }
         if self.line(at.line).ended {
             let message = format!("the guest had powered itself off before {at:?}");
             self.violated(Invariant::OneLife, message);
@@ -198,7 +214,7 @@ impl Oracle {
             return self.violated(Invariant::AllOrNothing, message);
         };
         let moment = stamp.at;
-        if self.sent.get(&moment) != Some(&stamp.chain) {
+        if !self.outputs.left(stamp) {
             let message = format!("host {node} let a packet out that no guest sent at {moment:?}");
             return self.violated(Invariant::AllOrNothing, message);
         }
@@ -242,11 +258,11 @@ impl Oracle {
 
     /// Whether all that the guest sent up to now, in its own line, has left.
     pub(super) fn has_all_left(&self, at: Moment) -> bool {
-        let left = self.lines[usize::try_from(at.line).expect("few")].left;
-        !self
-            .sent
-            .keys()
-            .any(|sent| sent.line == at.line && sent.number > left)
+        let latest = Moment {
+            number: u64::MAX,
+            ..at
+        };
+        self.outputs.waiting(latest).is_none()
     }
 
     /// Host `node` has no complete replica.
@@ -364,7 +380,10 @@ impl Oracle {
             let message = format!("the guest had ended: {:?} was promoted", stamp.at);
             self.violated(Invariant::OneLife, message);
         }
+        let capture = self.captures.iter().find(|(id, _)| *id == held.capture);
+        let taken = capture.map(|(_, capture)| capture.taken);
         let at = self.begin(Some(stamp.at));
+        self.line(at.line).owed = taken.map(|number| Moment { number, ..stamp.at });
         Some(Stamp { at, ..stamp })
     }
 }

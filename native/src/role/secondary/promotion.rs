@@ -70,7 +70,9 @@ impl<P: Ports> Secondary<P> {
         }
         let load = engine.now().saturating_duration_since(started);
         let permit = Solo::promoted(generation);
-        engine.outlet.replay(&permit, &self.replica.unreleased);
+        if !makes(Fault::NoReplay) {
+            engine.outlet.replay(&permit, &self.replica.unreleased);
+        }
         self.guest.announce()?;
         self.guest.resume()?;
         let [latest, earlier] = &self.replica.inputs;

@@ -13,6 +13,7 @@ use crate::guest::pages::PageSet;
 use crate::guest::{AfterSave, GuestError, Ram, Start, Trial, Vm};
 use crate::qmp::GuestEvent;
 use crate::simulation::invariant::Invariant;
+use crate::simulation::stamp::Stamp;
 use crate::simulation::world::{VirtualClock, World};
 use crate::spec::Spec;
 use crate::wire::Fingerprint;
@@ -101,8 +102,10 @@ impl Vm for SimulatedVm {
     }
 
     fn receive(&self, into: &mut [u8]) -> io::Result<Option<usize>> {
-        let packet = self.ram.0.borrow_mut().outputs.pop_front();
-        Ok(packet.map(|packet| {
+        let machine = &mut *self.ram.0.borrow_mut();
+        Ok(machine.outputs.pop_front().map(|packet| {
+            let stamp = Stamp::decode(&packet).expect("a guest's own");
+            machine.taken = stamp.at.number;
             into[..packet.len()].copy_from_slice(&packet);
             packet.len()
         }))
@@ -134,6 +137,7 @@ impl Vm for SimulatedVm {
     fn release(&mut self) -> Result<(), GuestError> {
         let runs_on = {
             let machine = &mut *self.ram.0.borrow_mut();
+            self.world.oracle.borrow_mut().sealed(machine.taken);
             machine.writing = machine.saved.len() > PIPE_BYTES;
             !machine.writing && std::mem::take(&mut machine.runs_on)
         };
