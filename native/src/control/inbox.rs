@@ -70,6 +70,15 @@ impl ReplyHandle {
         }
     }
 
+    /// One whose answer nobody hears.
+    pub fn to_nobody() -> Self {
+        Self {
+            client: 0,
+            id: 0,
+            post: None,
+        }
+    }
+
     /// The order was carried out.
     pub fn ok(mut self, body: OkBody) {
         self.answer(Outcome::Ok(body));

@@ -182,7 +182,7 @@ pub(crate) fn greet<T>(opened: &mut Opened<T>, hello: &Hello) -> Result<(), Hell
 
 /// What a secondary says to a greeting.
 #[derive(Debug)]
-pub(crate) enum Answer {
+pub enum Answer {
     /// Come in.
     Welcome(Welcome),
     /// Stay out.
@@ -192,7 +192,10 @@ pub(crate) enum Answer {
 }
 
 /// Reads the answer to a greeting.
-pub(crate) fn understand(frame: Frame<'_>) -> Result<Answer, HelloError> {
+///
+/// # Errors
+/// A [`HelloError`] if it is one that cannot be read.
+pub fn understand(frame: Frame<'_>) -> Result<Answer, HelloError> {
     Ok(match frame.header.kind {
         FrameKind::Welcome => Answer::Welcome(Welcome::from_payload(frame.payload)?),
         FrameKind::Refuse => Answer::Refuse(Refuse::from_payload(frame.payload)?),

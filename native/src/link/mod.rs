@@ -29,8 +29,8 @@ mod tests;
 
 pub use channel::Channel;
 #[cfg(test)]
-pub(crate) use dialer::{Answer, greet, understand};
-pub use dialer::{Dial, DialError, Dialed, Dialer};
+pub(crate) use dialer::greet;
+pub use dialer::{Answer, Dial, DialError, Dialed, Dialer, understand};
 #[cfg(test)]
 pub(crate) use listener::listen_to;
 pub use listener::{Caller, Door, ListenError, Listener};
@@ -136,7 +136,7 @@ type Written = (u64, bool);
 
 impl<T: Transport> Link<T> {
     /// Goes on after the greeting.
-    pub(crate) fn new(opened: Opened<T>, now: Instant) -> Self {
+    pub fn new(opened: Opened<T>, now: Instant) -> Self {
         let pulse = Pulse::new(opened.outgoing.bytes_written(), now);
         Self {
             transport: opened.channel,

@@ -31,7 +31,7 @@ use crate::release::Outlet;
 use crate::spec::Spec;
 
 pub use ports::{PeerCaller, PeerLink, Ports, Ready};
-pub use primary::Primary;
+pub use primary::{Beginning, Primary};
 pub use secondary::{Secondary, Turn};
 
 /// What ends an engine that was not told to stop. QEMU is dead or has to be: its state is not known any more.
