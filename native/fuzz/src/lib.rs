@@ -12,6 +12,8 @@ mod key;
 mod link;
 mod opening;
 mod packed;
+mod ports;
+mod primary;
 mod qmp;
 mod secondary;
 mod secure;
@@ -48,8 +50,9 @@ macro_rules! target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 15] = [
+pub const TARGETS: [Target; 16] = [
     target!("frames", frames),
+    target!("primary", primary),
     target!("link", link),
     target!("opening", opening),
     target!("secure", secure),

@@ -1,57 +1,23 @@
 //! A real secondary whose guest is a piece of memory, and whose primary says what the fuzzer wants.
 
-use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
-use std::io::{self, ErrorKind, Read, Write};
-use std::path::Path;
+use std::cell::Cell;
+use std::io;
 use std::rc::Rc;
-use std::sync::OnceLock;
 use std::sync::mpsc::channel;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::SystemTime;
 
-use kemari_engine::checkpoint::Statistics;
-use kemari_engine::clock::Clock;
-use kemari_engine::control::{EventSender, StatusBoard};
-use kemari_engine::guest::accel::Accel;
 use kemari_engine::guest::clock::{CapturedAt, GuestTime};
-use kemari_engine::guest::dirty::choice::Kind;
 use kemari_engine::guest::pages::PageSet;
-use kemari_engine::guest::{AfterSave, GuestError, Platform, Ram, Start, Trial, Vm};
-use kemari_engine::limits::Sizes;
-use kemari_engine::link::{Caller, Dial, Dialed, Door, Opened, Transport};
+use kemari_engine::guest::{AfterSave, GuestError, Start, Trial, Vm};
+use kemari_engine::link::{Caller, Dial, Dialed};
 use kemari_engine::qmp::GuestEvent;
-use kemari_engine::release::{Device, Outlet};
+use kemari_engine::release::Device;
 use kemari_engine::role::{Engine, Ports, Ready, Secondary, Turn};
-use kemari_engine::run::first_status;
 use kemari_engine::spec::Spec;
 use kemari_engine::wire::{Fingerprint, FrameReader, Hello, HelloRole, limits};
 use uuid::Uuid;
 
-/// Pages of the guest.
-pub const PAGES: usize = 32;
-/// Longest state that is tried, bytes.
-const STATE_MAX_BYTES: usize = 16 << 10;
-/// The largest frame that a target makes is far below it.
-const READER_BYTES: usize = 256 << 10;
-
-/// Guest RAM.
-#[derive(Clone)]
-pub struct Memory(pub Rc<RefCell<Vec<u8>>>);
-
-impl Ram for Memory {
-    fn bytes(&self) -> usize {
-        self.0.borrow().len()
-    }
-    fn copy_out(&self, offset: usize, into: &mut [u8]) {
-        into.copy_from_slice(&self.0.borrow()[offset..offset + into.len()]);
-    }
-    fn copy_in(&mut self, offset: usize, from: &[u8]) {
-        self.0.borrow_mut()[offset..offset + from.len()].copy_from_slice(from);
-    }
-    fn zero(&mut self, offset: usize, bytes: usize) {
-        self.0.borrow_mut()[offset..offset + bytes].fill(0);
-    }
-}
+use crate::ports::{Hands, Memory, Once, PAGES, READER_BYTES, STATE_MAX_BYTES, Wire, engine, spec};
 
 /// A guest that waits for a state and never runs.
 pub struct Waiting(Memory);
@@ -159,19 +125,6 @@ impl Trial for Parity {
     }
 }
 
-/// Time stands still.
-#[derive(Clone)]
-pub struct Still(Instant);
-
-impl Clock for Still {
-    fn now(&self) -> Instant {
-        self.0
-    }
-    fn wall(&self) -> SystemTime {
-        SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)
-    }
-}
-
 /// Nothing leaves a secondary.
 pub struct Shut;
 
@@ -184,40 +137,6 @@ impl Device for Shut {
     }
     fn receive(&self, _: &mut [u8]) -> io::Result<Option<usize>> {
         Ok(None)
-    }
-}
-
-/// The connection: what the primary says, and what it is told.
-#[derive(Clone, Default)]
-pub struct Wire {
-    said: Rc<RefCell<VecDeque<u8>>>,
-    told: Rc<RefCell<Vec<u8>>>,
-}
-
-impl Read for Wire {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        match self.said.borrow_mut().read(into)? {
-            0 => Err(ErrorKind::WouldBlock.into()),
-            bytes => Ok(bytes),
-        }
-    }
-}
-
-impl Write for Wire {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.told.borrow_mut().write(bytes)
-    }
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Transport for Wire {
-    fn wait_writable(&mut self, _: Duration) -> io::Result<()> {
-        Ok(())
-    }
-    fn wants_write(&self) -> bool {
-        false
     }
 }
 
@@ -236,15 +155,6 @@ impl Dial<Wire> for Mute {
     }
 }
 
-/// Lets the one primary in.
-pub struct Once(Option<Caller<Wire>>);
-
-impl Door<Wire> for Once {
-    fn caller(&mut self) -> Option<Caller<Wire>> {
-        self.0.take()
-    }
-}
-
 /// The outside of the engine.
 pub struct Outside {
     memory: Memory,
@@ -253,7 +163,7 @@ pub struct Outside {
 
 impl Ports for Outside {
     type Vm = Waiting;
-    type Clock = Still;
+    type Clock = Hands;
     type Device = Shut;
     type Transport = Wire;
     type Dialer = Mute;
@@ -290,15 +200,18 @@ pub struct Host {
 
 impl Host {
     pub fn new() -> Self {
-        let memory = Memory(Rc::new(RefCell::new(vec![0; PAGES * limits::PAGE_BYTES])));
+        let memory = Memory::new();
         let (wire, passed) = (Wire::default(), Rc::default());
-        let mut engine = engine(
-            Outside {
-                memory: memory.clone(),
-                passed: Rc::clone(&passed),
-            },
-            wire.clone(),
+        let outside = Outside {
+            memory: memory.clone(),
+            passed: Rc::clone(&passed),
+        };
+        let (_, orders) = channel();
+        let caller = Caller::new(
+            wire.opened(FrameReader::with_room(READER_BYTES)),
+            greeting(),
         );
+        let mut engine = engine((outside, Shut, Mute), &Hands::new(), orders, Some(caller));
         let secondary = Secondary::start(&engine, None).expect("memory");
         let ready = Ready {
             orders: true,
@@ -338,16 +251,12 @@ impl Host {
     }
 }
 
-fn engine(ports: Outside, wire: Wire) -> Engine<Outside> {
-    static GOLDEN: OnceLock<Spec> = OnceLock::new();
-    let golden = include_bytes!("../../../test/contract/spec/engine.json");
-    let spec = GOLDEN
-        .get_or_init(|| Spec::parse(golden, Path::new("engine.json")).expect("the sample"))
-        .clone();
-    let platform = Platform::of(Accel::Tcg, Kind::PageTables);
-    let hello = Hello {
+/// How the primary introduces itself.
+fn greeting() -> Hello {
+    let spec = spec();
+    Hello {
         protocol: limits::PROTOCOL_VERSION,
-        resource: spec.resource.clone(),
+        resource: spec.resource,
         vm_uuid: spec.machine.uuid,
         node: "n2".to_owned(),
         engine_id: Uuid::max(),
@@ -356,29 +265,5 @@ fn engine(ports: Outside, wire: Wire) -> Engine<Outside> {
         generation: 1,
         acked_epoch: 0,
         fingerprint: Fingerprint::default(),
-    };
-    let opened = Opened::with_reader(wire, FrameReader::with_room(READER_BYTES));
-    let (id, (_, orders)) = (Uuid::nil(), channel());
-    Engine {
-        tuning: spec.tuning,
-        id,
-        ports,
-        clock: Still(Instant::now()),
-        sizes: Sizes {
-            staging_pages: 4,
-            device_state_bytes: STATE_MAX_BYTES,
-            shadow_pages: 4,
-            baseline_chunk_pages: 4,
-            assembly_bytes: 1 << 12,
-        },
-        board: StatusBoard::new(first_status(&spec, id, &platform, 1)),
-        events: EventSender::to_nobody().expect("a descriptor"),
-        orders,
-        outlet: Outlet::new(Shut),
-        dialer: Mute,
-        listener: Once(Some(Caller::new(opened, hello))),
-        statistics: Statistics::new(),
-        promotion: None,
-        spec,
     }
 }

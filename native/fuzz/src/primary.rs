@@ -1,0 +1,639 @@
+//! A secondary that knows the protocol: answers of any kind and contents, numbered and summed as they should be, to a real
+//! primary whose guest sends packets all the time. Also the answer to a greeting.
+//!
+//! Whatever is said, no output leaves before the ack of its epoch on the connection that carried it, unless the guest has no
+//! replica yet or the secondary has said that its own is outdated; outputs leave in order, each once; a guest that was handed
+//! over or has ended does not run again; and nothing that is said ends the engine.
+//!
+//! Input: frames of `{ u8 kind, u8 flags, u16 length, length bytes }`; flags: bits 0-1 packing, 2 another generation,
+//! 3 the next epoch, 4 a gap in the numbers, 5 the epoch before. Without these a frame belongs to what was told last that wants
+//! an answer. From `PASS` on a kind is something that happens here. What is not whole at the end is dropped.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::io;
+use std::rc::Rc;
+use std::sync::mpsc::{Sender, channel};
+use std::time::{Duration, SystemTime};
+
+use kemari_engine::clock::Clock;
+use kemari_engine::control::{Order, OrderCommand, ReplyHandle};
+use kemari_engine::guest::clock::{CapturedAt, GuestTime};
+use kemari_engine::guest::pages::PageSet;
+use kemari_engine::guest::{AfterSave, GuestError, Ram, Start, Trial, Vm};
+use kemari_engine::link::{Answer, Dial, DialError, Dialed, Link, LinkError, understand};
+use kemari_engine::qmp::GuestEvent;
+use kemari_engine::release::{Device, Solo};
+use kemari_engine::role::{Beginning, Engine, Ports, Primary, Ready};
+use kemari_engine::spec::Spec;
+use kemari_engine::wire::{
+    Fingerprint, FrameKind, FrameReader, Hello, Refuse, RefuseCode, ReplicaHeld, TrialResult,
+    Welcome, limits,
+};
+use uuid::Uuid;
+
+use crate::frames::{frame, headings};
+use crate::ports::{Hands, Memory, Once, PAGES, READER_BYTES, Wire, engine};
+
+/// Time passes: four milliseconds for each of the flags.
+const PASS: u8 = 0xf0;
+/// The supervisor wants the guest elsewhere.
+const DEMOTE: u8 = 0xf1;
+/// The supervisor wants it to go on without a replica.
+const ENTER_SOLO: u8 = 0xf2;
+/// The guest powers itself off.
+const POWER_OFF: u8 = 0xf3;
+/// The guest writes to the page that the flags name.
+const WRITE: u8 = 0xf4;
+/// The world sends a packet.
+const WORLD: u8 = 0xf5;
+
+/// How long a turn takes.
+const TURN: Duration = Duration::from_millis(2);
+/// Most turns until nothing is told any more: a baseline takes the most.
+const TURNS_MAX: usize = 40;
+/// Most frames of an input: each may cost as many turns.
+const FRAMES_MAX: usize = 400;
+/// Of the hold: it is full soon.
+const HOLD_BYTES: usize = 4 << 10;
+
+/// What the guest is at.
+#[derive(Default)]
+struct Life {
+    /// Packets that it has sent, and those of them that the engine has taken.
+    sent: u64,
+    taken: u64,
+    /// Both when it was stopped last.
+    at_stop: (u64, u64),
+    dirty: Vec<usize>,
+    news: VecDeque<GuestEvent>,
+    /// It stands still for good.
+    over: bool,
+}
+
+/// A guest that never rests.
+struct Busy {
+    memory: Memory,
+    life: Rc<RefCell<Life>>,
+}
+
+impl Vm for Busy {
+    type Ram = Memory;
+
+    fn fingerprint(&self, _: &Spec) -> Result<Fingerprint, GuestError> {
+        Ok(Fingerprint::default())
+    }
+    fn pid(&self) -> u32 {
+        1
+    }
+    fn pages(&self) -> usize {
+        PAGES
+    }
+    fn ram(&self) -> &Memory {
+        &self.memory
+    }
+    fn ram_mut(&mut self) -> &mut Memory {
+        unreachable!("it has the guest that it runs")
+    }
+    fn receive(&self, into: &mut [u8]) -> io::Result<Option<usize>> {
+        let life = &mut *self.life.borrow_mut();
+        if life.taken == life.sent {
+            return Ok(None);
+        }
+        into[..8].copy_from_slice(&life.taken.to_le_bytes());
+        life.taken += 1;
+        Ok(Some(60))
+    }
+    fn deliver(&self, _: &[u8]) -> io::Result<bool> {
+        Ok(true)
+    }
+    fn stop_and_save(&mut self, _: AfterSave) -> Result<(), GuestError> {
+        let life = &mut *self.life.borrow_mut();
+        life.at_stop = (life.sent, life.taken);
+        Ok(())
+    }
+    fn release(&mut self) -> Result<(), GuestError> {
+        Ok(())
+    }
+    fn read_device_state(&mut self, into: &mut [u8]) -> Result<usize, GuestError> {
+        into[..90].fill(7);
+        into[..8].copy_from_slice(&self.life.borrow().sent.to_le_bytes());
+        Ok(90)
+    }
+    fn confirm_state(&mut self) -> Result<(), GuestError> {
+        Ok(())
+    }
+    fn pause(&mut self) -> Result<(), GuestError> {
+        Ok(())
+    }
+    fn resume(&mut self) -> Result<(), GuestError> {
+        assert!(!self.life.borrow().over, "it does not run again");
+        Ok(())
+    }
+    fn track(&mut self) -> Result<(), GuestError> {
+        self.life.borrow_mut().dirty.clear();
+        Ok(())
+    }
+    fn collect_dirty(&mut self, pages: &mut PageSet) -> Result<(), GuestError> {
+        for page in self.life.borrow_mut().dirty.drain(..) {
+            pages.insert(page..page + 1);
+        }
+        Ok(())
+    }
+    fn load(&mut self, _: &[u8], _: CapturedAt) -> Result<(), GuestError> {
+        unreachable!("it runs already")
+    }
+    fn time(&self) -> Option<GuestTime> {
+        None
+    }
+    fn stopped_at(&self) -> Option<SystemTime> {
+        None
+    }
+    fn announce(&mut self) -> Result<(), GuestError> {
+        unreachable!("it runs already")
+    }
+    fn pump_events(&mut self) -> Result<(), GuestError> {
+        Ok(())
+    }
+    fn next_event(&mut self) -> Option<GuestEvent> {
+        self.life.borrow_mut().news.pop_front()
+    }
+    fn obituary(&mut self) -> GuestError {
+        unreachable!("it does not die")
+    }
+}
+
+/// A primary tries nothing.
+struct Untried;
+
+impl Trial for Untried {
+    fn load(&mut self, _: Vec<u8>) {
+        unreachable!("a primary tries nothing")
+    }
+    fn verdict(&mut self) -> Option<Result<(), String>> {
+        unreachable!("a primary tries nothing")
+    }
+}
+
+/// Sees what leaves, and lets in what the world sends.
+#[derive(Clone, Default)]
+struct Gate {
+    out: Rc<Cell<u64>>,
+    waiting: Rc<Cell<usize>>,
+}
+
+impl Device for Gate {
+    fn name(&self) -> &'static str {
+        "gate"
+    }
+    fn send(&self, packet: &[u8]) -> io::Result<()> {
+        let number = u64::from_le_bytes(*packet.first_chunk().expect("its number"));
+        assert_eq!(number, self.out.get(), "in order, each once");
+        self.out.set(number + 1);
+        Ok(())
+    }
+    fn receive(&self, into: &mut [u8]) -> io::Result<Option<usize>> {
+        let Some(left) = self.waiting.get().checked_sub(1) else {
+            return Ok(None);
+        };
+        self.waiting.set(left);
+        into[..60].fill(1);
+        Ok(Some(60))
+    }
+}
+
+/// Reaches the secondary at once; the first frame is its answer.
+struct Calling {
+    wire: Wire,
+    busy: bool,
+    /// Frames heard on the connection.
+    sequence: Rc<Cell<u64>>,
+    clock: Hands,
+}
+
+impl Calling {
+    /// The answer, if it is there.
+    fn answer(&mut self) -> Option<(FrameReader, Result<Answer, LinkError>)> {
+        let mut reader = FrameReader::with_room(READER_BYTES);
+        if self.wire.said.borrow().is_empty() {
+            return None;
+        }
+        reader.fill(&mut self.wire).expect("memory does not fail");
+        let answer = match reader.next() {
+            Ok(frame) => understand(frame?).map_err(LinkError::from),
+            Err(error) => Err(error.into()),
+        };
+        Some((reader, answer))
+    }
+}
+
+impl Dial<Wire> for Calling {
+    fn is_busy(&self) -> bool {
+        self.busy
+    }
+    fn dial(&mut self, _: Hello) {
+        self.busy = true;
+        self.wire.said.borrow_mut().clear();
+        self.sequence.set(0);
+    }
+    fn result(&mut self) -> Option<Dialed<Wire>> {
+        let (reader, answer) = self.busy.then(|| self.answer()).flatten()?;
+        self.busy = false;
+        let address = ([10, 77, 2, 2], 7900).into();
+        Some(match answer {
+            Ok(Answer::Welcome(welcome)) => Ok((
+                Link::new(self.wire.opened(reader), self.clock.now()),
+                welcome,
+            )),
+            Ok(Answer::Refuse(refuse)) => Err(DialError::Refused { address, refuse }),
+            Ok(Answer::Other) => Err(DialError::Greeting {
+                address,
+                source: LinkError::Closed,
+            }),
+            Err(source) => Err(DialError::Greeting { address, source }),
+        })
+    }
+}
+
+/// The outside of the engine.
+struct Outside;
+
+impl Ports for Outside {
+    type Vm = Busy;
+    type Clock = Hands;
+    type Device = Gate;
+    type Transport = Wire;
+    type Dialer = Calling;
+    type Door = Once;
+    type Trial = Untried;
+
+    fn start_guest(&self, _: &Spec, _: Start) -> Result<Busy, GuestError> {
+        unreachable!("it runs already")
+    }
+    fn begin_trial(&self, _: &Spec, _: &Busy) -> Result<Untried, GuestError> {
+        unreachable!("a primary tries nothing")
+    }
+    fn forget_addresses(&self, _: &str) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A primary of generation 1 that runs the only copy.
+struct Host {
+    engine: Engine<Outside>,
+    primary: Box<Primary<Outside>>,
+    clock: Hands,
+    memory: Memory,
+    life: Rc<RefCell<Life>>,
+    gate: Gate,
+    wire: Wire,
+    orders: Sender<Order>,
+    sequence: Rc<Cell<u64>>,
+    /// What was told last that wants an answer.
+    place: (u64, u64),
+    /// The transaction on its way on this connection, and the packets of the guest up to its end.
+    awaited: Option<((u64, u64), u64)>,
+    /// Packets that may have left; all if there is no replica.
+    may_leave: Option<u64>,
+    /// The secondary has said that its replica of this generation is outdated.
+    outdated: Option<u64>,
+    generation: u64,
+    all_told: Vec<u8>,
+    handed_over: bool,
+    ended: bool,
+}
+
+impl Host {
+    fn new() -> Self {
+        let (clock, life) = (Hands::new(), Rc::<RefCell<Life>>::default());
+        let (gate, wire) = (Gate::default(), Wire::default());
+        let (orders, inbox) = channel();
+        let sequence = Rc::<Cell<u64>>::default();
+        let calling = Calling {
+            wire: wire.clone(),
+            busy: false,
+            sequence: Rc::clone(&sequence),
+            clock: clock.clone(),
+        };
+        let mut engine = engine((Outside, gate.clone(), calling), &clock, inbox, None);
+        engine.spec.limits.hold_bytes = HOLD_BYTES;
+        let memory = Memory::new();
+        let guest = Busy {
+            memory: memory.clone(),
+            life: Rc::clone(&life),
+        };
+        let beginning = Beginning {
+            permit: Solo::cold_start(1),
+            fingerprint: Fingerprint::default(),
+        };
+        let primary = Primary::begin(&engine, guest, beginning).expect("memory");
+        let mut host = Self {
+            engine,
+            primary: Box::new(primary),
+            clock,
+            memory,
+            life,
+            gate,
+            wire,
+            orders,
+            sequence,
+            place: (1, 1),
+            awaited: None,
+            may_leave: None,
+            outdated: None,
+            generation: 1,
+            all_told: Vec::new(),
+            handed_over: false,
+            ended: false,
+        };
+        host.settle(None);
+        host
+    }
+
+    /// The guest sends a packet, and the primary has turns until it tells nothing more. In the first of them it hears a frame of this kind and place.
+    fn settle(&mut self, mut heard: Option<(u8, (u64, u64))>) {
+        let is_over = self.life.borrow().over;
+        self.life.borrow_mut().sent += u64::from(!is_over);
+        for _ in 0..TURNS_MAX {
+            self.clock.pass(TURN);
+            if !self.turn(heard.take()) {
+                return;
+            }
+        }
+    }
+
+    /// One turn; whether it told anything, and there may be more.
+    fn turn(&mut self, heard: Option<(u8, (u64, u64))>) -> bool {
+        match heard {
+            Some((kind, place)) if kind == FrameKind::Ack as u8 => {
+                if let Some((_, sent)) = self.awaited.take_if(|(awaited, _)| *awaited == place) {
+                    self.may_leave = Some(sent);
+                }
+            }
+            Some((kind, (generation, _)))
+                if kind == FrameKind::Farewell as u8 && generation == self.generation =>
+            {
+                self.outdated = Some(generation);
+            }
+            _ => {}
+        }
+        let ready = Ready {
+            link: true,
+            guest: true,
+            world: true,
+            // They would end the forwarding, which is to be seen.
+            orders: !self.handed_over,
+            news: true,
+            death: false,
+        };
+        let next = (self.primary.turn(&mut self.engine, ready)).expect("nothing ends the guest");
+        self.ended |= next.is_some();
+        let told = headings(&std::mem::take(&mut *self.wire.told.borrow_mut()));
+        for (kind, place) in &told {
+            self.note_told(*kind, *place);
+        }
+        let status = self.engine.board.snapshot();
+        if !status.peer.connected {
+            // No ack counts any more.
+            self.awaited = None;
+        }
+        if status.generation > self.generation && !self.ended {
+            assert_eq!(self.outdated, Some(self.generation), "without its word");
+            self.generation = status.generation;
+            self.may_leave = None;
+        }
+        let out = self.gate.out.get();
+        assert!(
+            self.may_leave.is_none_or(|most| out <= most),
+            "an output has left before its ack"
+        );
+        !told.is_empty() && !self.ended
+    }
+
+    fn note_told(&mut self, kind: u8, place: (u64, u64)) {
+        self.all_told.push(kind);
+        let life = &mut *self.life.borrow_mut();
+        let (sent, taken) = life.at_stop;
+        if kind == FrameKind::Commit as u8 {
+            self.awaited = Some((place, sent));
+            // Those that were taken before there was a replica are out.
+            self.may_leave.get_or_insert(taken);
+        }
+        let last = [FrameKind::Handover as u8, FrameKind::End as u8].contains(&kind);
+        life.over |= last;
+        self.handed_over |= kind == FrameKind::Handover as u8;
+        let asks = [FrameKind::Commit as u8, FrameKind::Trial as u8].contains(&kind);
+        if last || asks {
+            self.place = place;
+        }
+    }
+
+    fn hear(&mut self, (kind, flags): (u8, u8), payload: &[u8]) {
+        let at = (
+            self.place.0 + u64::from(flags >> 2 & 1),
+            self.place.1 + u64::from(flags >> 3 & 1) - u64::from(flags >> 5 & 1),
+        );
+        let sequence = self.sequence.get() + u64::from(flags >> 4 & 1);
+        self.sequence.set(sequence + 1);
+        let bytes = frame(kind, flags & 3, at, sequence, payload);
+        self.wire.said.borrow_mut().extend(bytes);
+        // What does not follow is not heard.
+        self.settle((flags >> 4 & 1 == 0).then_some((kind, at)));
+    }
+
+    fn order(&self, command: OrderCommand) {
+        let reply = ReplyHandle::to_nobody();
+        self.orders
+            .send(Order { command, reply })
+            .expect("the engine is there");
+    }
+
+    fn happen(&mut self, kind: u8, flags: u8) {
+        match kind {
+            PASS => self.clock.pass(Duration::from_millis(4) * flags.into()),
+            DEMOTE => self.order(OrderCommand::Demote { timeout_ms: 500 }),
+            ENTER_SOLO => self.order(OrderCommand::EnterSolo {
+                generation: self.generation + u64::from(flags),
+            }),
+            POWER_OFF => {
+                let life = &mut *self.life.borrow_mut();
+                if !life.over {
+                    life.over = true;
+                    life.news.push_back(GuestEvent::PoweredOff);
+                }
+            }
+            WRITE => {
+                let page = usize::from(flags) % PAGES;
+                self.memory.copy_in(page * limits::PAGE_BYTES, &[flags; 70]);
+                self.life.borrow_mut().dirty.push(page);
+            }
+            WORLD => self.gate.waiting.set(self.gate.waiting.get() + 1),
+            _ => {}
+        }
+        self.settle(None);
+    }
+}
+
+pub fn run(data: &[u8]) {
+    play(data);
+}
+
+/// The primary in the end.
+fn play(data: &[u8]) -> Host {
+    let (mut host, mut rest, mut frames) = (Host::new(), data, 0);
+    while !host.ended
+        && frames < FRAMES_MAX
+        && let [kind, flags, low, high, payload @ ..] = rest
+    {
+        let length = usize::from(u16::from_le_bytes([*low, *high]));
+        let Some((payload, later)) = payload.split_at_checked(length) else {
+            break;
+        };
+        rest = later;
+        frames += 1;
+        if *kind >= PASS {
+            host.happen(*kind, *flags);
+        } else {
+            host.hear((*kind, *flags), payload);
+        }
+    }
+    host
+}
+
+/// A secondary's answer to a greeting.
+fn welcome(replica: Option<ReplicaHeld>) -> Vec<u8> {
+    let welcome = Welcome {
+        node: "n2".to_owned(),
+        engine_id: Uuid::max(),
+        replica,
+    };
+    input(
+        FrameKind::Welcome,
+        &welcome.to_payload().expect("it is short"),
+    )
+}
+
+fn input(kind: FrameKind, payload: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(payload.len()).expect("short");
+    [&[kind as u8, 0][..], &length.to_le_bytes(), payload].concat()
+}
+
+fn tried(failure: Option<&str>) -> Vec<u8> {
+    let result = TrialResult {
+        failure: failure.map(str::to_owned),
+    };
+    input(
+        FrameKind::TrialResult,
+        &result.to_payload().expect("it is short"),
+    )
+}
+
+/// A guest that is moved, one that ends, one whose replica is outdated; a secondary that cannot, and one that comes back.
+pub fn seeds() -> Vec<Vec<u8>> {
+    let said = |kind| input(kind, &[]);
+    let ack = || said(FrameKind::Ack);
+    let happens = |kind, flags| vec![kind, flags, 0, 0];
+    let epoch = || [happens(PASS, 5), ack()].concat();
+    let replica = || [welcome(None), tried(None), ack()].concat();
+    let held = ReplicaHeld {
+        generation: 1,
+        epoch: 2,
+        primary_engine_id: Uuid::nil(),
+    };
+    let refuse = Refuse {
+        code: RefuseCode::Busy,
+        message: "later".to_owned(),
+    };
+    let refuse = refuse.to_payload().expect("it is short");
+    let moved = [
+        replica(),
+        epoch(),
+        happens(WORLD, 0),
+        happens(WRITE, 3),
+        epoch(),
+        happens(DEMOTE, 0),
+        ack(),
+        ack(),
+        said(FrameKind::HandoverAck),
+        said(FrameKind::Heartbeat),
+    ];
+    let ended = [
+        replica(),
+        happens(POWER_OFF, 0),
+        ack(),
+        ack(),
+        said(FrameKind::EndAck),
+    ];
+    let outdated = [
+        replica(),
+        epoch(),
+        said(FrameKind::Farewell),
+        happens(ENTER_SOLO, 1),
+        replica(),
+        epoch(),
+    ];
+    let unable = [
+        input(FrameKind::Refuse, &refuse),
+        welcome(None),
+        tried(Some("Unknown section")),
+        (0..30).flat_map(|_| happens(PASS, 255)).collect(),
+        replica(),
+    ];
+    let back = [
+        replica(),
+        happens(PASS, 5),
+        said(FrameKind::Hello),
+        welcome(Some(held)),
+        epoch(),
+    ];
+    [
+        moved.concat(),
+        ended.concat(),
+        outdated.concat(),
+        unable.concat(),
+        back.concat(),
+    ]
+    .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What was told of what leads somewhere: Sync-begin, Trial, Commit, Handover and End.
+    fn told(host: &Host) -> String {
+        let letters = [
+            (FrameKind::SyncBegin, 'S'),
+            (FrameKind::Trial, 'T'),
+            (FrameKind::Commit, 'C'),
+            (FrameKind::Handover, 'H'),
+            (FrameKind::End, 'E'),
+        ];
+        let letter = |told: &u8| {
+            let mut known = letters.iter();
+            known.find(|(kind, _)| *kind as u8 == *told)
+        };
+        host.all_told
+            .iter()
+            .filter_map(letter)
+            .map(|(_, letter)| letter)
+            .collect()
+    }
+
+    #[test]
+    fn the_seeds_lead_through_whole_conversations() {
+        // With the packets that have left, and those that the guest has sent.
+        let expected = [
+            ("STCCCCCH", 12, 13),
+            ("STCCCE", 4, 4),
+            ("STCCCSTCC", 12, 13),
+            ("STSTCC", 36, 37),
+            ("STCCC", 7, 9),
+        ];
+        for (seed, expected) in seeds().iter().zip(expected) {
+            let host = play(seed);
+            let sent = host.life.borrow().sent;
+            assert_eq!((told(&host).as_str(), host.gate.out.get(), sent), expected);
+        }
+    }
+}
