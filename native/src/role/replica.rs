@@ -246,4 +246,36 @@ mod tests {
             (128..200).collect::<Vec<_>>()
         );
     }
+    /// RAM that nobody looks at.
+    struct NoRam;
+
+    impl Ram for NoRam {
+        fn bytes(&self) -> usize {
+            0
+        }
+
+        fn copy_out(&self, _: usize, _: &mut [u8]) {}
+
+        fn copy_in(&mut self, _: usize, _: &[u8]) {}
+
+        fn zero(&mut self, _: usize, _: usize) {}
+    }
+
+    #[test]
+    fn a_change_of_another_device_state_than_the_one_here_is_refused() {
+        let hash = device_state_hash(b"what is here");
+        let other = device_state_hash(b"what was here");
+        let of = |device_state_hash| Replica {
+            device_state_hash,
+            ..Replica::default()
+        };
+        let holds = |replica: &Replica, hash| {
+            let changed = Committed::DeviceState { hash };
+            replica.holds(&NoRam, changed)
+        };
+        assert!(holds(&of(Some(hash)), hash));
+        assert!(!holds(&of(Some(hash)), other));
+        // A replica that has none has nothing that could be changed.
+        assert!(!holds(&of(None), device_state_hash(&[])) && !holds(&of(None), 0));
+    }
 }
