@@ -29,6 +29,8 @@ pub(crate) enum Fault {
     NoReplay,
     /// The same is not kept in the first place.
     KeepNoOutputs,
+    /// The last checkpoint of a guest is the last, although the hold had no room for all that the guest has sent.
+    LastAlthoughOutputsWait,
 }
 
 #[cfg(test)]

@@ -3,7 +3,6 @@
 
 use std::rc::Rc;
 
-use super::invariant::Invariant;
 use super::node::Node;
 use super::world::{NODES, World};
 use crate::checkpoint::{Commit, SyncMode, TuningChange};
@@ -104,14 +103,10 @@ impl Cluster {
                 News::Event(Event::GuestEnded { generation }) => {
                     self.world
                         .trace(|| format!("n{node}: generation {generation} has ended"));
-                    if let Some(at) = self.world.machine(node).map(|m| m.borrow().at) {
-                        let oracle = &mut *self.world.oracle.borrow_mut();
-                        oracle.ended(at.line);
-                        if !oracle.has_all_left(at) {
-                            let message = format!("{at:?} has ended, and not all of it has left");
-                            oracle.violated(Invariant::Progress, message);
-                        }
+                    if let Some(line) = self.line(node) {
+                        self.world.oracle.borrow_mut().ended(line);
                     }
+                    self.has_let_all_out(node);
                 }
                 News::Event(event) => self.world.trace(|| format!("n{node}: {event:?}")),
                 News::Reply(number, outcome) => self.answered(number, &outcome),
@@ -135,6 +130,9 @@ impl Cluster {
             (OrderCommand::Promote { .. }, Outcome::Error(_)) => self.owner = None,
             (OrderCommand::Demote { .. }, Outcome::Ok(OkBody::Demoted(outcome))) => {
                 self.owner = None;
+                if *outcome != DemoteOutcome::Discarded {
+                    self.has_let_all_out(node);
+                }
                 self.parked = (*outcome == DemoteOutcome::Parked).then_some(node);
             }
             (OrderCommand::EnterSolo { .. }, Outcome::Error(_)) => {
@@ -172,6 +170,14 @@ impl Cluster {
 
     fn line(&self, node: usize) -> Option<u64> {
         self.world.machine(node).map(|m| m.borrow().at.line)
+    }
+
+    /// The guest on this host is stopped for good: what it has sent must not end with it.
+    fn has_let_all_out(&self, node: usize) {
+        if let Some(machine) = self.world.machine(node) {
+            let at = machine.borrow().at;
+            self.world.oracle.borrow_mut().stopped(at);
+        }
     }
 
     fn is_waiting(&self) -> bool {

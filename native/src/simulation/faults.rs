@@ -12,6 +12,8 @@ use crate::fault::Fault;
 const SEEDS: Range<u64> = 0..8_000;
 /// The same for what takes a rare coincidence: one seed in some ten thousand.
 const RARE_SEEDS: Range<u64> = 16_000..24_000;
+/// The same for a hold that is full just when the guest is stopped for good: one seed in some thousands.
+const FULL_HOLD_SEEDS: Range<u64> = 4_000..12_000;
 
 fn is_found(fault: Fault, expected: &[Invariant]) {
     is_found_in(SEEDS, fault, expected);
@@ -62,7 +64,7 @@ fn pages_of_a_failed_checkpoint_that_are_forgotten_are_seen() {
 
 #[test]
 fn a_guest_that_runs_on_after_its_end_is_seen() {
-    is_found(Fault::RunOnAlthoughHalted, &[OneLife]);
+    is_found(Fault::RunOnAlthoughHalted, &[OneLife, NoOutputLost]);
 }
 
 #[test]
@@ -83,4 +85,13 @@ fn outputs_that_a_promotion_does_not_send_again_are_seen() {
 #[test]
 fn outputs_that_a_secondary_does_not_keep_are_seen() {
     is_found(Fault::KeepNoOutputs, &[NoOutputLost]);
+}
+
+#[test]
+fn a_last_checkpoint_that_leaves_outputs_behind_is_seen() {
+    is_found_in(
+        FULL_HOLD_SEEDS,
+        Fault::LastAlthoughOutputsWait,
+        &[NoOutputLost],
+    );
 }

@@ -24,4 +24,5 @@ mod outputs;
 mod seeds;
 mod stamp;
 mod story;
+mod tally;
 mod world;

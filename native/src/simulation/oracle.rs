@@ -8,6 +8,7 @@ use std::collections::{HashMap, VecDeque};
 use super::invariant::{Invariant, Violation};
 use super::outputs::Outputs;
 use super::stamp::{Moment, Stamp};
+use super::tally::Tally;
 use super::world::NODES;
 use crate::limits::PAGE_BYTES;
 
@@ -69,15 +70,6 @@ pub(super) struct Oracle {
     violation: Option<Violation>,
     traced: bool,
     pub(super) tally: Tally,
-}
-
-/// What a seed has gone through.
-#[derive(Debug, Default, Clone, Copy)]
-pub(super) struct Tally {
-    pub(super) captures: u64,
-    pub(super) epochs_held: u64,
-    pub(super) packets_seen: u64,
-    pub(super) hot_promotions: u64,
 }
 
 impl Oracle {
@@ -265,6 +257,14 @@ impl Oracle {
         self.outputs.waiting(latest).is_none()
     }
 
+    /// The guest is stopped for good, and its engine is done with it: what it has sent must have left.
+    pub(super) fn stopped(&mut self, at: Moment) {
+        if !self.has_all_left(at) {
+            let message = format!("{at:?} is stopped for good, and not all of it has left");
+            self.violated(Invariant::NoOutputLost, message);
+        }
+    }
+
     /// Host `node` has no complete replica.
     pub(super) fn has_none(&mut self, node: usize) {
         self.replicas[node] = None;
@@ -385,14 +385,5 @@ impl Oracle {
         let at = self.begin(Some(stamp.at));
         self.line(at.line).owed = taken.map(|number| Moment { number, ..stamp.at });
         Some(Stamp { at, ..stamp })
-    }
-}
-
-impl std::ops::AddAssign for Tally {
-    fn add_assign(&mut self, other: Self) {
-        self.captures += other.captures;
-        self.epochs_held += other.epochs_held;
-        self.packets_seen += other.packets_seen;
-        self.hot_promotions += other.hot_promotions;
     }
 }

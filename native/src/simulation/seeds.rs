@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use super::invariant::{Invariant, Violation};
-use super::oracle::Tally;
 use super::story::play;
+use super::tally::Tally;
 use crate::fault::{Fault, MADE};
 
 /// Seeds that every run of the tests plays.

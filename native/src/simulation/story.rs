@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::cluster::Cluster;
 use super::invariant::{Invariant, Violation};
 use super::network::Tampering;
-use super::oracle::Tally;
+use super::tally::Tally;
 use super::world::{NODES, World};
 use crate::control::State;
 use crate::limits::TRIALS_APART;

@@ -156,7 +156,7 @@ impl<P: Ports> Primary<P> {
             awaited,
             fallback,
             // What the hold had no room for goes with one more.
-            last: self.halt.is_some() && all_taken,
+            last: self.halt.is_some() && (all_taken || makes(Fault::LastAlthoughOutputsWait)),
             begins_at: self
                 .link
                 .as_ref()
