@@ -224,12 +224,7 @@ impl Guest {
     /// # Errors
     /// [`GuestError::RanOn`] if they may not.
     pub fn release(&mut self) -> Result<(), GuestError> {
-        if !self.gate.holds().map_err(call("poll"))? {
-            return Err(GuestError::RanOn {
-                pid: self.child.id(),
-            });
-        }
-        self.gate.open().map_err(call("fcntl(F_SETPIPE_SZ)"))?;
+        self.gate.let_on(self.child.id())?;
         if let Some(tracker) = &mut self.tracker {
             tracker.end_pause();
         }

@@ -16,6 +16,7 @@ use std::time::Instant;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 
+use crate::guest::error::{GuestError, call};
 use crate::limits::{DEVICE_STATE_GATE_BYTES, DEVICE_STATE_PIPE_BYTES};
 
 /// Where QEMU runs: its own descriptors.
@@ -66,6 +67,17 @@ impl StateGate {
         let mut pipe = [PollFd::new(&self.reader, PollFlags::IN)];
         poll(&mut pipe, Some(&Timespec::default()))?;
         Ok(!pipe[0].revents().contains(PollFlags::HUP))
+    }
+
+    /// Opens it for the QEMU `pid`, which it has held until now.
+    ///
+    /// # Errors
+    /// [`GuestError::RanOn`] if it has not.
+    pub fn let_on(&self, pid: u32) -> Result<(), GuestError> {
+        if !self.holds().map_err(call("poll"))? {
+            return Err(GuestError::RanOn { pid });
+        }
+        self.open().map_err(call("fcntl(F_SETPIPE_SZ)"))
     }
 
     /// Opens it: QEMU writes the rest, closes, and goes on.
@@ -170,7 +182,7 @@ mod tests {
             // Long enough for it to go on if it could.
             std::thread::sleep(Duration::from_millis(20));
             assert!(gate.holds().expect("poll") && !GONE_ON.load(Ordering::SeqCst));
-            gate.open().expect("opened");
+            gate.let_on(7).expect("held until now");
             let mut into = vec![0; bytes + 1];
             let length = gate.read(&mut into, patience()).expect("read");
             assert_eq!(into[..length], state);
@@ -190,6 +202,9 @@ mod tests {
             std::thread::yield_now();
         }
         assert!(!gate.holds().expect("poll"));
+        // What was read of RAM meanwhile belongs to no state.
+        let refused = gate.let_on(7).expect_err("nothing held it");
+        assert!(matches!(refused, GuestError::RanOn { pid: 7 }));
     }
 
     #[test]
