@@ -31,6 +31,8 @@ pub(crate) enum Fault {
     KeepNoOutputs,
     /// The last checkpoint of a guest is the last, although the hold had no room for all that the guest has sent.
     LastAlthoughOutputsWait,
+    /// A transaction is sent of a guest that was not held while its RAM was read.
+    SendAlthoughItRanOn,
 }
 
 #[cfg(test)]

@@ -95,3 +95,8 @@ fn a_last_checkpoint_that_leaves_outputs_behind_is_seen() {
         &[NoOutputLost],
     );
 }
+
+#[test]
+fn a_transaction_of_a_guest_that_was_not_held_is_seen() {
+    is_found(Fault::SendAlthoughItRanOn, &[AllOrNothing, NoPageLost]);
+}

@@ -42,6 +42,8 @@ pub(super) struct Machine {
     is_incoming: bool,
     /// It was running when it was saved, and is to run on.
     runs_on: bool,
+    /// Nothing has held it when it was saved: its state was too short for that.
+    ran_on: bool,
     /// It is writing a state that is larger than what the pipe takes, and does nothing else until somebody has read it.
     pub(super) writing: bool,
     /// Its written pages are not known.
@@ -69,6 +71,7 @@ impl Machine {
             saved: Vec::new(),
             is_incoming: start == Start::Incoming,
             runs_on: false,
+            ran_on: false,
             writing: false,
             untracked: true,
             ended: false,

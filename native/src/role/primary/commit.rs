@@ -261,7 +261,10 @@ impl<P: Ports> Primary<P> {
         paused_at: SystemTime,
         stopwatch: Stopwatch,
     ) -> Result<(), Fatal> {
-        self.guest.release()?;
+        let held = self.guest.release();
+        if !makes(Fault::SendAlthoughItRanOn) {
+            held?;
+        }
         if runs_on {
             self.policy.resumed(engine.now());
         }

@@ -131,6 +131,15 @@ impl Vm for SimulatedVm {
         machine.runs_on = machine.running && after == AfterSave::RunOn;
         machine.running = false;
         machine.save(&self.world);
+        machine.ran_on =
+            machine.runs_on && !self.world.calm.get() && machine.chain.is_multiple_of(256);
+        if machine.ran_on {
+            machine.runs_on = false;
+            machine.running = true;
+            for _ in 0..self.world.below(8) {
+                machine.act(&self.world);
+            }
+        }
         Ok(())
     }
 
@@ -138,6 +147,11 @@ impl Vm for SimulatedVm {
         let runs_on = {
             let machine = &mut *self.ram.0.borrow_mut();
             self.world.oracle.borrow_mut().sealed(machine.taken);
+            if std::mem::take(&mut machine.ran_on) {
+                self.world
+                    .trace(|| format!("the guest on n{} was not held", machine.node));
+                return Err(GuestError::RanOn { pid: 1 });
+            }
             machine.writing = machine.saved.len() > PIPE_BYTES;
             !machine.writing && std::mem::take(&mut machine.runs_on)
         };
