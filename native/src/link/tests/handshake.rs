@@ -154,13 +154,16 @@ fn carry(from: &mut TcpStream, to: &mut TcpStream, reader: &TcpStream) -> bool {
         if to.write_all(first).is_err() {
             break;
         }
-        while !rest.is_empty() && rustix::io::ioctl_fionread(reader).expect("a socket") > 0 {
+        // Whoever only looks at what is there leaves it there until more comes.
+        let (since, mut is_read) = (Instant::now(), false);
+        while !rest.is_empty() && !is_read && since.elapsed() < Duration::from_secs(1) {
+            is_read = rustix::io::ioctl_fionread(reader).expect("a socket") == 0;
             thread::yield_now();
         }
         if to.write_all(rest).is_err() {
             break;
         }
-        is_cut |= !rest.is_empty();
+        is_cut |= is_read;
     }
     is_cut
 }
