@@ -1,5 +1,8 @@
 //! What is said before and within TLS while a connection begins, and by whom it is believed.
 
+use std::net::Shutdown;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::*;
 use crate::limits::FORGOTTEN_MAX_BYTES;
 use crate::link::dialer::{Way, dial};
@@ -118,6 +121,8 @@ fn a_caller_of_another_version_within_tls_is_told_ours_and_we_name_both() {
             assert_eq!(refuse.code, RefuseCode::Protocol);
             assert!(refuse.message.contains("install the same Kemari"));
             drop(stream);
+            // Whoever refuses waits until its caller hangs up.
+            ours.shutdown(Shutdown::Both).expect("hung up");
             answer.join().expect("thread").expect_err("refused")
         });
         let text = crate::report::chain(&error);
@@ -145,7 +150,8 @@ fn a_secondary_of_another_version_within_tls_is_named_by_its_number() {
 }
 
 /// Carries what `from` says to `to`; true if that was cut before a `K` on the way, and `to` had nothing else to read then.
-fn carry(from: &mut TcpStream, to: &mut TcpStream, reader: &TcpStream) -> bool {
+/// When it is `over`, nobody reads any more.
+fn carry(from: &mut TcpStream, to: &mut TcpStream, reader: &TcpStream, over: &AtomicBool) -> bool {
     let (mut bytes, mut is_cut) = (vec![0; 1 << 16], false);
     while let Ok(read @ 1..) = from.read(&mut bytes) {
         let bytes = &bytes[..read];
@@ -154,9 +160,8 @@ fn carry(from: &mut TcpStream, to: &mut TcpStream, reader: &TcpStream) -> bool {
         if to.write_all(first).is_err() {
             break;
         }
-        // Whoever only looks at what is there leaves it there until more comes.
-        let (since, mut is_read) = (Instant::now(), false);
-        while !rest.is_empty() && !is_read && since.elapsed() < Duration::from_secs(1) {
+        let mut is_read = false;
+        while !rest.is_empty() && !is_read && !over.load(Ordering::Relaxed) {
             is_read = rustix::io::ioctl_fionread(reader).expect("a socket") == 0;
             thread::yield_now();
         }
@@ -179,15 +184,17 @@ fn a_handshake_that_arrives_in_pieces_is_not_taken_for_clear_text() {
         let (mut far, theirs) = sockets();
         let reader = ours.try_clone().expect("a descriptor");
         let mut back = (far.try_clone().expect("a descriptor"), near.try_clone());
+        let over = &AtomicBool::new(false);
         thread::scope(|scope| {
             scope.spawn(move || std::io::copy(&mut near, &mut far));
             let carried = scope.spawn(move || {
                 let near = back.1.as_mut().expect("a descriptor");
-                carry(&mut back.0, near, &reader)
+                carry(&mut back.0, near, &reader, over)
             });
             let answer = scope.spawn(|| opening::answer(theirs, &choice, deadline()));
             let caller = opening::call(ours, &choice, deadline()).expect("in pieces");
             drop((caller, answer.join().expect("thread").expect("in pieces")));
+            over.store(true, Ordering::Relaxed);
             cut += usize::from(carried.join().expect("thread"));
         });
     }
