@@ -33,6 +33,10 @@ pub(crate) enum Fault {
     LastAlthoughOutputsWait,
     /// A transaction is sent of a guest that was not held while its RAM was read.
     SendAlthoughItRanOn,
+    /// What came out of QEMU is a whole device state, whether or not QEMU lived to say so.
+    CommitUnconfirmed,
+    /// Of pages that were sent in parts, and are not at hand when their ack comes, what was there before is still believed.
+    KeepBasesOfParts,
 }
 
 #[cfg(test)]

@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use crate::checkpoint::Statistics;
 use crate::clock::HostClock;
-use crate::control::messages::{Accel as ShownAccel, GuestState, Peer, Tracker, Transport};
-use crate::control::{self, Event, Role, State, Status, StatusBoard};
+use crate::control::messages::{Accel as ShownAccel, Setting, Tracker, Transport};
+use crate::control::{self, Event, Status, StatusBoard};
 use crate::guest::accel::{self, Accel};
 use crate::guest::dirty::choice::{self, Kind};
 use crate::guest::{Guest, GuestError, Platform, Start};
@@ -190,54 +190,24 @@ fn live(engine: &mut Engine<Host>, guest: Guest) -> Result<(), Fatal> {
 
 /// What is said of an engine before its first role says more.
 pub fn first_status(spec: &Spec, id: Uuid, platform: &Platform, qemu_pid: u32) -> Status {
-    Status {
+    let (accel, tracker) = (&platform.accel, &platform.tracker);
+    Status::at_start(Setting {
         engine_id: id,
-        engine_version: env!("CARGO_PKG_VERSION").to_owned(),
         resource: spec.resource.clone(),
-        role: Role::Secondary,
-        state: State::Empty,
-        guest: GuestState::Incoming,
-        paused_for: None,
-        generation: 0,
-        epoch: 0,
-        peer: Peer {
-            connected: false,
-            node: Some(spec.peer.node.clone()),
-            engine_id: None,
-        },
+        peer: Some(spec.peer.node.clone()),
         transport: match &spec.transport {
             TransportChoice::Tls { .. } => Transport::Tls,
             TransportChoice::Plain => Transport::Plain,
         },
-        accel: match platform.accel.accel {
-            Accel::Kvm => ShownAccel::Kvm,
-            Accel::Tcg => ShownAccel::Tcg,
+        accel: match accel.accel {
+            Accel::Kvm => (ShownAccel::Kvm, accel.reason.clone()),
+            Accel::Tcg => (ShownAccel::Tcg, accel.reason.clone()),
         },
-        accel_reason: platform.accel.reason.clone(),
-        tracker: match platform.tracker.kind {
-            Kind::PageTables => Tracker::PagemapScan,
-            Kind::Compare => Tracker::Compare,
+        tracker: match tracker.kind {
+            Kind::PageTables => (Tracker::PagemapScan, tracker.reason.clone()),
+            Kind::Compare => (Tracker::Compare, tracker.reason.clone()),
         },
-        tracker_reason: platform.tracker.reason.clone(),
-        encoding: None,
         tuning: spec.tuning,
         qemu_pid: Some(qemu_pid),
-        sync_progress: None,
-        held_packets: 0,
-        held_bytes: 0,
-        released_packets: 0,
-        checkpoints: 0,
-        checkpoint_pages: 0,
-        checkpoint_bytes: 0,
-        pause_us: None,
-        pause_parts_us: None,
-        paused_percent: None,
-        guest_lag_ms: None,
-        epoch_us: None,
-        dirty_pages: None,
-        transaction_bytes: None,
-        promotion_us: None,
-        data_thread_idle_ms: 0,
-        last_error: None,
-    }
+    })
 }

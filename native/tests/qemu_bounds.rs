@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use common::client::{Traffic, tell};
 use common::engine::{Engine, proxied_spec, spec};
 use common::proxy::Proxy;
-use common::{GUEST, in_guest_lab};
+use common::{GUEST, Lab, in_guest_lab};
 use serde_json::{Value, json};
 
 /// Rate of a slow link, bytes per second: an epoch that is full takes four seconds.
@@ -30,6 +30,18 @@ fn bounded(mut spec: Value) -> Value {
     // This guest's pages can be packed to nearly nothing.
     spec["tuning"]["compression"] = json!("off");
     spec
+}
+
+/// Two engines whose link can be slowed, and traffic with the guest that the first runs.
+fn protected(lab: &Lab) -> (Proxy, [Engine; 2], Traffic) {
+    let proxy = Proxy::before(2);
+    let second = Engine::start(&bounded(spec(lab, 2)));
+    let first = Engine::start(&bounded(proxied_spec(lab, 1)));
+    first.promote("cold", 1).expect("cold");
+    first.wait_state("protected");
+    let mut traffic = Traffic::start();
+    traffic.flows(20);
+    (proxy, [first, second], traffic)
 }
 
 /// Statistics of some epochs at whose end the guest had to wait, while it writes `pages_per_second` and the link is slow.
@@ -75,13 +87,7 @@ fn flood(over: &AtomicBool) {
 #[test]
 fn a_flood_into_the_guest_does_not_take_the_link_from_its_checkpoints() {
     in_guest_lab(|lab| {
-        let proxy = Proxy::before(2);
-        let second = Engine::start(&bounded(spec(lab, 2)));
-        let first = Engine::start(&bounded(proxied_spec(lab, 1)));
-        first.promote("cold", 1).expect("cold");
-        first.wait_state("protected");
-        let mut traffic = Traffic::start();
-        traffic.flows(20);
+        let (proxy, [first, second], mut traffic) = protected(lab);
         proxy.pace(2 * SLOW);
         let over = AtomicBool::new(false);
         thread::scope(|scope| {
@@ -109,13 +115,7 @@ fn a_flood_into_the_guest_does_not_take_the_link_from_its_checkpoints() {
 #[test]
 fn no_epoch_outgrows_its_age_or_its_bytes_on_a_link_that_is_too_slow() {
     in_guest_lab(|lab| {
-        let proxy = Proxy::before(2);
-        let second = Engine::start(&bounded(spec(lab, 2)));
-        let first = Engine::start(&bounded(proxied_spec(lab, 1)));
-        first.promote("cold", 1).expect("cold");
-        first.wait_state("protected");
-        let mut traffic = Traffic::start();
-        traffic.flows(20);
+        let (proxy, [first, second], mut traffic) = protected(lab);
 
         // Too few pages for the one bound: the age ends its epochs.
         let status = of_full_epochs(&first, &proxy, 200);

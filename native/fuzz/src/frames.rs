@@ -291,6 +291,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_transaction_whose_state_was_not_tried_before_is_not_taken() {
+        let seed = &seeds()[0];
+        let (mut rest, mut untried) = (&seed[..], Vec::new());
+        while let [kind, _, low, high, ..] = rest {
+            let bytes = 4 + usize::from(u16::from_le_bytes([*low, *high]));
+            let trial = [FrameKind::TrialState, FrameKind::Trial];
+            if !trial.iter().any(|trial| *trial as u8 == *kind) {
+                untried.extend(&rest[..bytes]);
+            }
+            rest = &rest[bytes..];
+        }
+        assert!(untried.len() < seed.len());
+        assert_eq!(play(&untried), []);
+    }
+
+    #[test]
     fn the_seeds_lead_through_a_whole_connection() {
         use FrameKind::{Ack, EndAck, HandoverAck, TrialResult};
         for (seed, last) in seeds().iter().zip([EndAck, HandoverAck, HandoverAck]) {

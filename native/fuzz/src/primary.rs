@@ -9,31 +9,27 @@
 //! 3 the next epoch, 4 a gap in the numbers, 5 the epoch before. Without these a frame belongs to what was told last that wants
 //! an answer. From `PASS` on a kind is something that happens here. What is not whole at the end is dropped.
 
+mod guest;
+mod outside;
+mod seeds;
+
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
-use std::io;
 use std::rc::Rc;
 use std::sync::mpsc::{Sender, channel};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use kemari_engine::clock::Clock;
 use kemari_engine::control::{Order, OrderCommand, ReplyHandle};
-use kemari_engine::guest::clock::{CapturedAt, GuestTime};
-use kemari_engine::guest::pages::PageSet;
-use kemari_engine::guest::{AfterSave, GuestError, Ram, Start, Trial, Vm};
-use kemari_engine::link::{Answer, Dial, DialError, Dialed, Link, LinkError, understand};
+use kemari_engine::guest::Ram;
 use kemari_engine::qmp::GuestEvent;
-use kemari_engine::release::{Device, Solo};
-use kemari_engine::role::{Beginning, Engine, Ports, Primary, Ready};
-use kemari_engine::spec::Spec;
-use kemari_engine::wire::{
-    Fingerprint, FrameKind, FrameReader, Hello, Refuse, RefuseCode, ReplicaHeld, TrialResult,
-    Welcome, limits,
-};
-use uuid::Uuid;
+use kemari_engine::release::Solo;
+use kemari_engine::role::{Beginning, Engine, Primary, Ready};
+use kemari_engine::wire::{Fingerprint, FrameKind, limits};
 
+use self::guest::{Busy, Life};
+use self::outside::{Calling, Gate, Outside};
+pub use self::seeds::seeds;
 use crate::frames::{frame, headings};
-use crate::ports::{Hands, Memory, Once, PAGES, READER_BYTES, Wire, engine};
+use crate::ports::{Hands, Memory, PAGES, Wire, engine};
 
 /// Time passes: four milliseconds for each of the flags.
 const PASS: u8 = 0xf0;
@@ -56,227 +52,6 @@ const TURNS_MAX: usize = 40;
 const FRAMES_MAX: usize = 400;
 /// Of the hold: it is full soon.
 const HOLD_BYTES: usize = 4 << 10;
-
-/// What the guest is at.
-#[derive(Default)]
-struct Life {
-    /// Packets that it has sent, and those of them that the engine has taken.
-    sent: u64,
-    taken: u64,
-    /// Both when it was stopped last.
-    at_stop: (u64, u64),
-    dirty: Vec<usize>,
-    news: VecDeque<GuestEvent>,
-    /// It stands still for good.
-    over: bool,
-}
-
-/// A guest that never rests.
-struct Busy {
-    memory: Memory,
-    life: Rc<RefCell<Life>>,
-}
-
-impl Vm for Busy {
-    type Ram = Memory;
-
-    fn fingerprint(&self, _: &Spec) -> Result<Fingerprint, GuestError> {
-        Ok(Fingerprint::default())
-    }
-    fn pid(&self) -> u32 {
-        1
-    }
-    fn pages(&self) -> usize {
-        PAGES
-    }
-    fn ram(&self) -> &Memory {
-        &self.memory
-    }
-    fn ram_mut(&mut self) -> &mut Memory {
-        unreachable!("it has the guest that it runs")
-    }
-    fn receive(&self, into: &mut [u8]) -> io::Result<Option<usize>> {
-        let life = &mut *self.life.borrow_mut();
-        if life.taken == life.sent {
-            return Ok(None);
-        }
-        into[..8].copy_from_slice(&life.taken.to_le_bytes());
-        life.taken += 1;
-        Ok(Some(60))
-    }
-    fn deliver(&self, _: &[u8]) -> io::Result<bool> {
-        Ok(true)
-    }
-    fn stop_and_save(&mut self, _: AfterSave) -> Result<(), GuestError> {
-        let life = &mut *self.life.borrow_mut();
-        life.at_stop = (life.sent, life.taken);
-        Ok(())
-    }
-    fn release(&mut self) -> Result<(), GuestError> {
-        Ok(())
-    }
-    fn read_device_state(&mut self, into: &mut [u8]) -> Result<usize, GuestError> {
-        into[..90].fill(7);
-        into[..8].copy_from_slice(&self.life.borrow().sent.to_le_bytes());
-        Ok(90)
-    }
-    fn confirm_state(&mut self) -> Result<(), GuestError> {
-        Ok(())
-    }
-    fn pause(&mut self) -> Result<(), GuestError> {
-        Ok(())
-    }
-    fn resume(&mut self) -> Result<(), GuestError> {
-        assert!(!self.life.borrow().over, "it does not run again");
-        Ok(())
-    }
-    fn track(&mut self) -> Result<(), GuestError> {
-        self.life.borrow_mut().dirty.clear();
-        Ok(())
-    }
-    fn collect_dirty(&mut self, pages: &mut PageSet) -> Result<(), GuestError> {
-        for page in self.life.borrow_mut().dirty.drain(..) {
-            pages.insert(page..page + 1);
-        }
-        Ok(())
-    }
-    fn load(&mut self, _: &[u8], _: CapturedAt) -> Result<(), GuestError> {
-        unreachable!("it runs already")
-    }
-    fn time(&self) -> Option<GuestTime> {
-        None
-    }
-    fn stopped_at(&self) -> Option<SystemTime> {
-        None
-    }
-    fn announce(&mut self) -> Result<(), GuestError> {
-        unreachable!("it runs already")
-    }
-    fn pump_events(&mut self) -> Result<(), GuestError> {
-        Ok(())
-    }
-    fn next_event(&mut self) -> Option<GuestEvent> {
-        self.life.borrow_mut().news.pop_front()
-    }
-    fn obituary(&mut self) -> GuestError {
-        unreachable!("it does not die")
-    }
-}
-
-/// A primary tries nothing.
-struct Untried;
-
-impl Trial for Untried {
-    fn load(&mut self, _: Vec<u8>) {
-        unreachable!("a primary tries nothing")
-    }
-    fn verdict(&mut self) -> Option<Result<(), String>> {
-        unreachable!("a primary tries nothing")
-    }
-}
-
-/// Sees what leaves, and lets in what the world sends.
-#[derive(Clone, Default)]
-struct Gate {
-    out: Rc<Cell<u64>>,
-    waiting: Rc<Cell<usize>>,
-}
-
-impl Device for Gate {
-    fn name(&self) -> &'static str {
-        "gate"
-    }
-    fn send(&self, packet: &[u8]) -> io::Result<()> {
-        let number = u64::from_le_bytes(*packet.first_chunk().expect("its number"));
-        assert_eq!(number, self.out.get(), "in order, each once");
-        self.out.set(number + 1);
-        Ok(())
-    }
-    fn receive(&self, into: &mut [u8]) -> io::Result<Option<usize>> {
-        let Some(left) = self.waiting.get().checked_sub(1) else {
-            return Ok(None);
-        };
-        self.waiting.set(left);
-        into[..60].fill(1);
-        Ok(Some(60))
-    }
-}
-
-/// Reaches the secondary at once; the first frame is its answer.
-struct Calling {
-    wire: Wire,
-    busy: bool,
-    /// Frames heard on the connection.
-    sequence: Rc<Cell<u64>>,
-    clock: Hands,
-}
-
-impl Calling {
-    /// The answer, if it is there.
-    fn answer(&mut self) -> Option<(FrameReader, Result<Answer, LinkError>)> {
-        let mut reader = FrameReader::with_room(READER_BYTES);
-        if self.wire.said.borrow().is_empty() {
-            return None;
-        }
-        reader.fill(&mut self.wire).expect("memory does not fail");
-        let answer = match reader.next() {
-            Ok(frame) => understand(frame?).map_err(LinkError::from),
-            Err(error) => Err(error.into()),
-        };
-        Some((reader, answer))
-    }
-}
-
-impl Dial<Wire> for Calling {
-    fn is_busy(&self) -> bool {
-        self.busy
-    }
-    fn dial(&mut self, _: Hello) {
-        self.busy = true;
-        self.wire.said.borrow_mut().clear();
-        self.sequence.set(0);
-    }
-    fn result(&mut self) -> Option<Dialed<Wire>> {
-        let (reader, answer) = self.busy.then(|| self.answer()).flatten()?;
-        self.busy = false;
-        let address = ([10, 77, 2, 2], 7900).into();
-        Some(match answer {
-            Ok(Answer::Welcome(welcome)) => Ok((
-                Link::new(self.wire.opened(reader), self.clock.now()),
-                welcome,
-            )),
-            Ok(Answer::Refuse(refuse)) => Err(DialError::Refused { address, refuse }),
-            Ok(Answer::Other) => Err(DialError::Greeting {
-                address,
-                source: LinkError::Closed,
-            }),
-            Err(source) => Err(DialError::Greeting { address, source }),
-        })
-    }
-}
-
-/// The outside of the engine.
-struct Outside;
-
-impl Ports for Outside {
-    type Vm = Busy;
-    type Clock = Hands;
-    type Device = Gate;
-    type Transport = Wire;
-    type Dialer = Calling;
-    type Door = Once;
-    type Trial = Untried;
-
-    fn start_guest(&self, _: &Spec, _: Start) -> Result<Busy, GuestError> {
-        unreachable!("it runs already")
-    }
-    fn begin_trial(&self, _: &Spec, _: &Busy) -> Result<Untried, GuestError> {
-        unreachable!("a primary tries nothing")
-    }
-    fn forget_addresses(&self, _: &str) -> io::Result<()> {
-        Ok(())
-    }
-}
 
 /// A primary of generation 1 that runs the only copy.
 struct Host {
@@ -498,102 +273,6 @@ fn play(data: &[u8]) -> Host {
         }
     }
     host
-}
-
-/// A secondary's answer to a greeting.
-fn welcome(replica: Option<ReplicaHeld>) -> Vec<u8> {
-    let welcome = Welcome {
-        node: "n2".to_owned(),
-        engine_id: Uuid::max(),
-        replica,
-    };
-    input(
-        FrameKind::Welcome,
-        &welcome.to_payload().expect("it is short"),
-    )
-}
-
-fn input(kind: FrameKind, payload: &[u8]) -> Vec<u8> {
-    let length = u16::try_from(payload.len()).expect("short");
-    [&[kind as u8, 0][..], &length.to_le_bytes(), payload].concat()
-}
-
-fn tried(failure: Option<&str>) -> Vec<u8> {
-    let result = TrialResult {
-        failure: failure.map(str::to_owned),
-    };
-    input(
-        FrameKind::TrialResult,
-        &result.to_payload().expect("it is short"),
-    )
-}
-
-/// A guest that is moved, one that ends, one whose replica is outdated; a secondary that cannot, and one that comes back.
-pub fn seeds() -> Vec<Vec<u8>> {
-    let said = |kind| input(kind, &[]);
-    let ack = || said(FrameKind::Ack);
-    let happens = |kind, flags| vec![kind, flags, 0, 0];
-    let epoch = || [happens(PASS, 5), ack()].concat();
-    let replica = || [welcome(None), tried(None), ack()].concat();
-    let held = ReplicaHeld {
-        generation: 1,
-        epoch: 2,
-        primary_engine_id: Uuid::nil(),
-    };
-    let refuse = Refuse {
-        code: RefuseCode::Busy,
-        message: "later".to_owned(),
-    };
-    let refuse = refuse.to_payload().expect("it is short");
-    let moved = [
-        replica(),
-        epoch(),
-        happens(WORLD, 0),
-        happens(WRITE, 3),
-        epoch(),
-        happens(DEMOTE, 0),
-        ack(),
-        ack(),
-        said(FrameKind::HandoverAck),
-        said(FrameKind::Heartbeat),
-    ];
-    let ended = [
-        replica(),
-        happens(POWER_OFF, 0),
-        ack(),
-        ack(),
-        said(FrameKind::EndAck),
-    ];
-    let outdated = [
-        replica(),
-        epoch(),
-        said(FrameKind::Farewell),
-        happens(ENTER_SOLO, 1),
-        replica(),
-        epoch(),
-    ];
-    let unable = [
-        input(FrameKind::Refuse, &refuse),
-        welcome(None),
-        tried(Some("Unknown section")),
-        (0..30).flat_map(|_| happens(PASS, 255)).collect(),
-        replica(),
-    ];
-    let back = [
-        replica(),
-        happens(PASS, 5),
-        said(FrameKind::Hello),
-        welcome(Some(held)),
-        epoch(),
-    ];
-    [
-        moved.concat(),
-        ended.concat(),
-        outdated.concat(),
-        unable.concat(),
-        back.concat(),
-    ]
-    .into()
 }
 
 #[cfg(test)]

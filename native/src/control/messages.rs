@@ -9,8 +9,8 @@ pub use event::{Event, EventLine};
 pub use reply::{DemoteOutcome, ErrorBody, ErrorCode, OkBody, Outcome, Reply};
 pub use request::{BadRequest, Command, PromoteMode, Request};
 pub use status::{
-    Accel, GuestState, PauseParts, PausedFor, Peer, PromotionTimes, Quantiles, Role, State, Status,
-    SyncProgress, Tracker, Transport,
+    Accel, GuestState, PauseParts, PausedFor, Peer, PromotionTimes, Quantiles, Role, Setting,
+    State, Status, SyncProgress, Tracker, Transport,
 };
 
 #[cfg(test)]

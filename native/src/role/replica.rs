@@ -246,6 +246,7 @@ mod tests {
             (128..200).collect::<Vec<_>>()
         );
     }
+
     /// RAM that nobody looks at.
     struct NoRam;
 

@@ -97,6 +97,16 @@ fn a_last_checkpoint_that_leaves_outputs_behind_is_seen() {
 }
 
 #[test]
+fn the_state_of_a_guest_that_died_while_it_was_saved_is_seen() {
+    is_found(Fault::CommitUnconfirmed, &[AllOrNothing]);
+}
+
+#[test]
+fn changes_of_pages_that_were_sent_in_parts_later_are_seen() {
+    is_found(Fault::KeepBasesOfParts, &[Soundness]);
+}
+
+#[test]
 fn a_transaction_of_a_guest_that_was_not_held_is_seen() {
     is_found(Fault::SendAlthoughItRanOn, &[AllOrNothing, NoPageLost]);
 }

@@ -44,6 +44,8 @@ pub(super) struct Machine {
     runs_on: bool,
     /// Nothing has held it when it was saved: its state was too short for that.
     ran_on: bool,
+    /// It dies in the middle of the state that it is writing.
+    dying: bool,
     /// It is writing a state that is larger than what the pipe takes, and does nothing else until somebody has read it.
     pub(super) writing: bool,
     /// Its written pages are not known.
@@ -72,6 +74,7 @@ impl Machine {
             is_incoming: start == Start::Incoming,
             runs_on: false,
             ran_on: false,
+            dying: false,
             writing: false,
             untracked: true,
             ended: false,

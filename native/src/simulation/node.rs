@@ -182,6 +182,7 @@ impl Node {
             Role::Secondary(secondary) => match secondary.turn(&mut self.engine, ready) {
                 Ok(Turn::Stay(secondary)) => {
                     self.role = Some(Role::Secondary(secondary));
+                    self.check_bases();
                     None
                 }
                 Ok(Turn::Leave(next)) => Some(next),
@@ -213,6 +214,15 @@ impl Node {
             }
         }
         true
+    }
+
+    /// Only what the secondary has is changed: that it refuses anything else is the last line of defence.
+    fn check_bases(&self) {
+        let error = self.engine.board.snapshot().last_error;
+        if let Some(message) = error.filter(|error| error.contains("not what the peer changes")) {
+            let mut oracle = self.world.oracle.borrow_mut();
+            oracle.violated(Invariant::Soundness, message);
+        }
     }
 
     fn primary_turn(

@@ -186,6 +186,27 @@ pub struct PromotionTimes {
     pub total: u64,
 }
 
+/// What an engine and its host are, whatever becomes of the guest.
+#[derive(Debug)]
+pub struct Setting {
+    /// This life of this engine.
+    pub engine_id: Uuid,
+    /// Name of the Pacemaker resource.
+    pub resource: String,
+    /// The other host, if it is known.
+    pub peer: Option<String>,
+    /// How the engines speak to each other.
+    pub transport: Transport,
+    /// How QEMU runs the guest, and why not otherwise.
+    pub accel: (Accel, Option<String>),
+    /// How changed pages are found, and why not otherwise.
+    pub tracker: (Tracker, Option<String>),
+    /// How the guest is to be kept in step.
+    pub tuning: Tuning,
+    /// QEMU's process id, if it runs.
+    pub qemu_pid: Option<u32>,
+}
+
 /// Everything that `status` says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -261,4 +282,53 @@ pub struct Status {
     pub data_thread_idle_ms: u64,
     /// The last thing that went wrong.
     pub last_error: Option<String>,
+}
+
+impl Status {
+    /// Of an engine whose first role has not said more: a secondary without a replica.
+    pub fn at_start(setting: Setting) -> Self {
+        let (accel, accel_reason) = setting.accel;
+        let (tracker, tracker_reason) = setting.tracker;
+        Self {
+            engine_id: setting.engine_id,
+            engine_version: env!("CARGO_PKG_VERSION").to_owned(),
+            resource: setting.resource,
+            role: Role::Secondary,
+            state: State::Empty,
+            guest: GuestState::Incoming,
+            paused_for: None,
+            generation: 0,
+            epoch: 0,
+            peer: Peer {
+                connected: false,
+                node: setting.peer,
+                engine_id: None,
+            },
+            transport: setting.transport,
+            accel,
+            accel_reason,
+            tracker,
+            tracker_reason,
+            encoding: None,
+            tuning: setting.tuning,
+            qemu_pid: setting.qemu_pid,
+            sync_progress: None,
+            held_packets: 0,
+            held_bytes: 0,
+            released_packets: 0,
+            checkpoints: 0,
+            checkpoint_pages: 0,
+            checkpoint_bytes: 0,
+            pause_us: None,
+            pause_parts_us: None,
+            paused_percent: None,
+            guest_lag_ms: None,
+            epoch_us: None,
+            dirty_pages: None,
+            transaction_bytes: None,
+            promotion_us: None,
+            data_thread_idle_ms: 0,
+            last_error: None,
+        }
+    }
 }

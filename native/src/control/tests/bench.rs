@@ -18,62 +18,27 @@ use crate::control::inbox::{EventSender, Order};
 use crate::control::messages::*;
 use crate::control::{Server, StatusBoard, server};
 
-fn tuning() -> Tuning {
-    Tuning {
-        sync_mode: SyncMode::Adaptive,
-        commit: Commit::Pipelined,
-        interval_ms: 20,
-        latency_budget_ms: 5,
-        paused_max_percent: 75,
-        compression: Compression::Auto,
-    }
-}
-
 /// Longest wait for anything.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(super) fn status() -> Status {
-    Status {
+    Status::at_start(Setting {
         engine_id: Uuid::from_u128(1),
-        engine_version: "0.1.0".to_owned(),
         resource: "vm1".to_owned(),
-        role: Role::Secondary,
-        state: State::Empty,
-        guest: GuestState::Incoming,
-        paused_for: None,
-        generation: 0,
-        epoch: 0,
-        peer: Peer {
-            connected: false,
-            node: None,
-            engine_id: None,
-        },
+        peer: None,
         transport: Transport::Tls,
-        accel: Accel::Tcg,
-        accel_reason: None,
-        tracker: Tracker::PagemapScan,
-        tracker_reason: None,
-        encoding: None,
-        tuning: tuning(),
+        accel: (Accel::Tcg, None),
+        tracker: (Tracker::PagemapScan, None),
+        tuning: Tuning {
+            sync_mode: SyncMode::Adaptive,
+            commit: Commit::Pipelined,
+            interval_ms: 20,
+            latency_budget_ms: 5,
+            paused_max_percent: 75,
+            compression: Compression::Auto,
+        },
         qemu_pid: None,
-        sync_progress: None,
-        held_packets: 0,
-        held_bytes: 0,
-        released_packets: 0,
-        checkpoints: 0,
-        checkpoint_pages: 0,
-        checkpoint_bytes: 0,
-        pause_us: None,
-        pause_parts_us: None,
-        transaction_bytes: None,
-        paused_percent: None,
-        guest_lag_ms: None,
-        epoch_us: None,
-        dirty_pages: None,
-        promotion_us: None,
-        data_thread_idle_ms: 0,
-        last_error: None,
-    }
+    })
 }
 
 pub(super) struct Bench {

@@ -20,6 +20,8 @@ use crate::wire::Fingerprint;
 
 /// Bytes of a state that somebody takes who has not come to read it.
 const PIPE_BYTES: usize = 300;
+/// Bytes of a state whose QEMU has died: too few to be taken for one.
+const TORN_BYTES: usize = 7;
 
 /// Its RAM as the engine sees it.
 pub(in super::super) struct MachineRam(Rc<RefCell<Machine>>);
@@ -133,6 +135,7 @@ impl Vm for SimulatedVm {
         machine.save(&self.world);
         machine.ran_on =
             machine.runs_on && !self.world.calm.get() && machine.chain.is_multiple_of(256);
+        machine.dying = !self.world.calm.get() && machine.chain % 1024 == 1;
         if machine.ran_on {
             machine.runs_on = false;
             machine.running = true;
@@ -153,7 +156,7 @@ impl Vm for SimulatedVm {
                 return Err(GuestError::RanOn { pid: 1 });
             }
             machine.writing = machine.saved.len() > PIPE_BYTES;
-            !machine.writing && std::mem::take(&mut machine.runs_on)
+            !machine.writing && !machine.dying && std::mem::take(&mut machine.runs_on)
         };
         if runs_on { self.resume() } else { Ok(()) }
     }
@@ -161,6 +164,14 @@ impl Vm for SimulatedVm {
     fn read_device_state(&mut self, into: &mut [u8]) -> Result<usize, GuestError> {
         let (length, runs_on) = {
             let machine = &mut *self.ram.0.borrow_mut();
+            if machine.dying {
+                self.world
+                    .trace(|| format!("the guest on n{} dies while it is saved", machine.node));
+                (machine.running, machine.writing, machine.dead) = (false, false, true);
+                // The pipe ends as after a whole state.
+                into[..TORN_BYTES].copy_from_slice(&machine.saved[..TORN_BYTES]);
+                return Ok(TORN_BYTES);
+            }
             into[..machine.saved.len()].copy_from_slice(&machine.saved);
             let was_writing = std::mem::take(&mut machine.writing);
             let runs_on = was_writing && std::mem::take(&mut machine.runs_on);
@@ -173,6 +184,9 @@ impl Vm for SimulatedVm {
     }
 
     fn confirm_state(&mut self) -> Result<(), GuestError> {
+        if self.ram.0.borrow().dying {
+            return Err(self.obituary());
+        }
         Ok(())
     }
 

@@ -158,14 +158,8 @@ fn random_frame_orders_complete_only_by_the_grammar() {
         1..12,
     );
     let model = Captured {
-        generation: 1,
-        epoch: 1,
-        opening: Opening::default(),
-        runs: vec![(0, vec![1])],
-        device_state: vec![1],
-        based: false,
-        codec: None,
         packets: vec![vec![1]],
+        ..Captured::first()
     };
     let frames = split(&model.wire(&mut Direction::new(), WHOLE));
     proptest!(config(512), |(kinds in kinds)| {
@@ -184,16 +178,7 @@ fn random_frame_orders_complete_only_by_the_grammar() {
 
 #[test]
 fn a_transaction_that_does_not_fit_the_replica_never_was() {
-    let model = Captured {
-        generation: 1,
-        epoch: 1,
-        opening: Opening::default(),
-        runs: vec![(0, vec![1])],
-        device_state: vec![1],
-        based: false,
-        codec: None,
-        packets: Vec::new(),
-    };
+    let model = Captured::first();
     let mut assembly = assembly_for(&model);
     for (header, payload) in split(&model.wire(&mut Direction::new(), WHOLE)) {
         assembly.feed(&header, &payload).expect("fits");
@@ -209,14 +194,8 @@ fn a_transaction_that_does_not_fit_the_replica_never_was() {
 #[test]
 fn a_transaction_beyond_the_bound_is_refused_and_its_memory_given_back() {
     let model = Captured {
-        generation: 1,
-        epoch: 1,
-        opening: Opening::default(),
         runs: vec![(0, vec![1; 40]), (0, vec![2; 40])],
-        device_state: vec![1],
-        based: false,
-        codec: None,
-        packets: Vec::new(),
+        ..Captured::first()
     };
     let wire = model.wire(&mut Direction::new(), WHOLE);
     let mut assembly = Assembly::new(GUEST_PAGES, 64 * PAGE_BYTES);

@@ -101,6 +101,20 @@ pub(super) fn captured() -> impl Strategy<Value = Captured> {
 }
 
 impl Captured {
+    /// The first epoch of the first guest: one page, and hardly any device state.
+    pub(super) fn first() -> Self {
+        Self {
+            generation: 1,
+            epoch: 1,
+            opening: Opening::default(),
+            runs: vec![(0, vec![1])],
+            device_state: vec![1],
+            based: false,
+            codec: None,
+            packets: Vec::new(),
+        }
+    }
+
     fn body(&self) -> (Vec<u8>, Vec<CapturedRun>) {
         let mut body = Vec::new();
         let mut runs = Vec::new();

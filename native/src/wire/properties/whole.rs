@@ -113,10 +113,7 @@ fn an_ack_names_the_complete_transaction() {
         epoch: 9,
         opening: opening_of([8, 1, 2]),
         runs: Vec::new(),
-        device_state: vec![1],
-        based: false,
-        codec: None,
-        packets: Vec::new(),
+        ..Captured::first()
     };
     let mut assembly = assembly_for(&model);
     for (header, payload) in split(&model.wire(&mut Direction::new(), WHOLE)) {

@@ -1,0 +1,122 @@
+//! A guest that never rests.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io;
+use std::rc::Rc;
+use std::time::SystemTime;
+
+use kemari_engine::guest::clock::{CapturedAt, GuestTime};
+use kemari_engine::guest::pages::PageSet;
+use kemari_engine::guest::{AfterSave, GuestError, Vm};
+use kemari_engine::qmp::GuestEvent;
+use kemari_engine::spec::Spec;
+use kemari_engine::wire::Fingerprint;
+
+use crate::ports::{Memory, PAGES};
+
+/// What the guest is at.
+#[derive(Default)]
+pub(super) struct Life {
+    /// Packets that it has sent, and those of them that the engine has taken.
+    pub(super) sent: u64,
+    pub(super) taken: u64,
+    /// Both when it was stopped last.
+    pub(super) at_stop: (u64, u64),
+    pub(super) dirty: Vec<usize>,
+    pub(super) news: VecDeque<GuestEvent>,
+    /// It stands still for good.
+    pub(super) over: bool,
+}
+
+/// It runs already.
+pub(super) struct Busy {
+    pub(super) memory: Memory,
+    pub(super) life: Rc<RefCell<Life>>,
+}
+
+impl Vm for Busy {
+    type Ram = Memory;
+
+    fn fingerprint(&self, _: &Spec) -> Result<Fingerprint, GuestError> {
+        Ok(Fingerprint::default())
+    }
+    fn pid(&self) -> u32 {
+        1
+    }
+    fn pages(&self) -> usize {
+        PAGES
+    }
+    fn ram(&self) -> &Memory {
+        &self.memory
+    }
+    fn ram_mut(&mut self) -> &mut Memory {
+        unreachable!("it has the guest that it runs")
+    }
+    fn receive(&self, into: &mut [u8]) -> io::Result<Option<usize>> {
+        let life = &mut *self.life.borrow_mut();
+        if life.taken == life.sent {
+            return Ok(None);
+        }
+        into[..8].copy_from_slice(&life.taken.to_le_bytes());
+        life.taken += 1;
+        Ok(Some(60))
+    }
+    fn deliver(&self, _: &[u8]) -> io::Result<bool> {
+        Ok(true)
+    }
+    fn stop_and_save(&mut self, _: AfterSave) -> Result<(), GuestError> {
+        let life = &mut *self.life.borrow_mut();
+        life.at_stop = (life.sent, life.taken);
+        Ok(())
+    }
+    fn release(&mut self) -> Result<(), GuestError> {
+        Ok(())
+    }
+    fn read_device_state(&mut self, into: &mut [u8]) -> Result<usize, GuestError> {
+        into[..90].fill(7);
+        into[..8].copy_from_slice(&self.life.borrow().sent.to_le_bytes());
+        Ok(90)
+    }
+    fn confirm_state(&mut self) -> Result<(), GuestError> {
+        Ok(())
+    }
+    fn pause(&mut self) -> Result<(), GuestError> {
+        Ok(())
+    }
+    fn resume(&mut self) -> Result<(), GuestError> {
+        assert!(!self.life.borrow().over, "it does not run again");
+        Ok(())
+    }
+    fn track(&mut self) -> Result<(), GuestError> {
+        self.life.borrow_mut().dirty.clear();
+        Ok(())
+    }
+    fn collect_dirty(&mut self, pages: &mut PageSet) -> Result<(), GuestError> {
+        for page in self.life.borrow_mut().dirty.drain(..) {
+            pages.insert(page..page + 1);
+        }
+        Ok(())
+    }
+    fn load(&mut self, _: &[u8], _: CapturedAt) -> Result<(), GuestError> {
+        unreachable!("it runs already")
+    }
+    fn time(&self) -> Option<GuestTime> {
+        None
+    }
+    fn stopped_at(&self) -> Option<SystemTime> {
+        None
+    }
+    fn announce(&mut self) -> Result<(), GuestError> {
+        unreachable!("it runs already")
+    }
+    fn pump_events(&mut self) -> Result<(), GuestError> {
+        Ok(())
+    }
+    fn next_event(&mut self) -> Option<GuestEvent> {
+        self.life.borrow_mut().news.pop_front()
+    }
+    fn obituary(&mut self) -> GuestError {
+        unreachable!("it does not die")
+    }
+}
