@@ -8,8 +8,8 @@ interface Named {
   /** For --only. */
   readonly name: string;
   readonly title: string;
-  /** A quick run makes it only if it is asked for. */
-  readonly takesLong?: boolean;
+  /** It compares settings and takes minutes: made only if it is asked for. */
+  readonly onlyByName?: boolean;
 }
 
 /** Works on the guests of a stage. */

@@ -51,7 +51,7 @@ export const modes: GuestMeasure = {
   name: 'modes',
   title: 'adaptive and event, echo',
   on: 'small',
-  takesLong: true,
+  onlyByName: true,
   async run(stage, settings, findings) {
     for (const connections of ECHO_CONNECTIONS) {
       const found = await inModes(stage, settings, (address) =>
@@ -72,7 +72,7 @@ export const servicesInModes: GuestMeasure = {
   name: 'modes-services',
   title: 'adaptive and event, services',
   on: 'debian',
-  takesLong: true,
+  onlyByName: true,
   async run(stage, settings, findings) {
     const { yard } = stage;
     for (const way of ['send', 'receive'] as const) {
