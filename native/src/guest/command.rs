@@ -77,7 +77,7 @@ pub fn arguments(
         .into(),
     );
     add("-cpu", machine.cpu.clone().into());
-    add("-smp", processors(accel, machine.vcpus).into());
+    add("-smp", machine.vcpus.to_string().into());
     add("-m", format!("{memory}M").into());
     add(
         "-object",
@@ -159,19 +159,6 @@ fn network_device(accel: Accel, mac: &impl std::fmt::Display) -> String {
     )
 }
 
-/// The vCPUs.
-///
-/// A locked instruction of a guest that cannot have a second vCPU is no barrier for TCG, but its drivers rely on one between
-/// themselves and QEMU's other threads: once in some million packets QEMU says that it wants to be told of the next one while
-/// the driver, which has not seen that, adds it without a word, and nothing is sent any more. Room for a second vCPU makes
-/// them barriers.
-fn processors(accel: Accel, vcpus: u16) -> String {
-    match (accel, vcpus) {
-        (Accel::Tcg, 1) => "1,maxcpus=2".to_owned(),
-        (Accel::Tcg | Accel::Kvm, _) => vcpus.to_string(),
-    }
-}
-
 /// Where QEMU is given orders.
 fn orders(purpose: Purpose, fds: Descriptors) -> String {
     match purpose {
@@ -191,13 +178,6 @@ mod tests {
             serde_json::from_str(include_str!("../../../test/contract/spec/engine.json"))
                 .expect("golden");
         spec.machine
-    }
-
-    #[test]
-    fn under_tcg_locked_instructions_are_barriers() {
-        assert_eq!(processors(Accel::Tcg, 1), "1,maxcpus=2");
-        assert_eq!(processors(Accel::Tcg, 2), "2");
-        assert_eq!(processors(Accel::Kvm, 1), "1");
     }
 
     #[test]
