@@ -41,7 +41,7 @@ fn scan(criterion: &mut Criterion) {
                     }
                     found.clear();
                     let begin = std::time::Instant::now();
-                    tracker.collect(&mut found).expect("scan");
+                    tracker.collect(&mut found, &mut || ()).expect("scan");
                     total += begin.elapsed();
                     black_box(found.count());
                 }

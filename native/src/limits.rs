@@ -12,6 +12,9 @@ pub const MEMORY_MAX_MIB: u32 = 1 << 20;
 pub const STAGING_PAGES: usize = 4096;
 /// Most bytes of outputs that may be held, if somebody wants that many.
 pub const HOLD_MAX_BYTES: usize = 256 << 20;
+/// A guest without a link may write so many times what an epoch may have: nothing ends that epoch until the link is back, and
+/// then the guest stands still while all of it is sent.
+pub const FROZEN_EPOCHS: u64 = 16;
 /// Longest time for which a running guest may write before somebody looks how much: what it writes meanwhile an epoch can have
 /// too many.
 pub const LOOK_MAX: Duration = Duration::from_millis(10);

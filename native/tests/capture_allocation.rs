@@ -1,14 +1,15 @@
 //! Nothing is allocated while the guest stands still: not while QEMU is told so and says what it has met with, not while
 //! outputs are taken over, and not while written pages are searched for and copied.
 
+#[path = "common/allocations.rs"]
+mod allocations;
 mod common;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::fs;
 use std::thread;
 use std::time::Duration;
 
+use allocations::asked_for;
 use common::engine::spec;
 use common::{eventually, in_guest_lab};
 use kemari_engine::checkpoint::Staging;
@@ -23,39 +24,6 @@ use kemari_engine::qmp::GuestEvent;
 use kemari_engine::spec::Spec;
 use kemari_engine::sys::memory::{MemoryFile, SharedMapping};
 use kemari_engine::sys::userfault::Userfault;
-
-/// Counts what the calling thread asks for.
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
-}
-
-fn count() {
-    ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-}
-
-// SAFETY: everything is done by the system's allocator; the counter needs no memory and has no destructor.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: the caller's duties are passed on.
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
-        count();
-        // SAFETY: the caller's duties are passed on.
-        unsafe { System.dealloc(place, layout) }
-    }
-    unsafe fn realloc(&self, place: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
-        // SAFETY: the caller's duties are passed on.
-        unsafe { System.realloc(place, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 const PAGES: usize = 4096;
 
@@ -75,11 +43,11 @@ fn a_capture_allocates_nothing_whatever_the_tracker_and_the_number_of_pages() {
             for page in (0..PAGES).step_by(step) {
                 guest.copy_in(page * PAGE_BYTES, &[round + 1]);
             }
-            let before = ALLOCATIONS.get();
+            let before = asked_for();
             tracker.begin_pause();
             std::mem::swap(&mut captured, &mut owed);
             owed.clear();
-            tracker.collect(&mut captured).expect("collect");
+            tracker.collect(&mut captured, &mut || ()).expect("collect");
             let pages = captured.count();
             let copied = staging.copy(
                 |offset, into| tracker.capture(&engine, offset, into),
@@ -88,7 +56,7 @@ fn a_capture_allocates_nothing_whatever_the_tracker_and_the_number_of_pages() {
                 Sizes::FULL.staging_pages,
             );
             tracker.end_pause();
-            let after = ALLOCATIONS.get();
+            let after = asked_for();
             assert_eq!(after, before, "{name}, {pages} pages");
             assert!(
                 copied.is_some() && pages >= PAGES / step,
@@ -123,7 +91,7 @@ fn a_pause_of_a_real_guest_allocates_nothing_from_the_order_to_the_release() {
             thread::sleep(Duration::from_millis(20));
             epoch += 1;
             pages.clear();
-            let before = ALLOCATIONS.get();
+            let before = asked_for();
             guest.stop_and_save(AfterSave::RunOn).expect("saved");
             while let Some(event) = guest.next_event() {
                 paused_by += usize::from(matches!(event, GuestEvent::Stopped(_)));
@@ -133,7 +101,9 @@ fn a_pause_of_a_real_guest_allocates_nothing_from_the_order_to_the_release() {
             }
             outputs += hold.packets();
             hold.seal(epoch);
-            guest.collect_dirty(&mut pages).expect("collect");
+            guest
+                .collect_dirty(&mut pages, &mut || ())
+                .expect("collect");
             let most = Sizes::FULL.staging_pages;
             let is_small = pages.count() <= most;
             if is_small {
@@ -141,7 +111,7 @@ fn a_pause_of_a_real_guest_allocates_nothing_from_the_order_to_the_release() {
                 captured += pages.count();
             }
             guest.release().expect("runs on");
-            let after = ALLOCATIONS.get();
+            let after = asked_for();
             assert_eq!(after, before, "epoch {epoch}, {} pages", pages.count());
             staging.read_device_state(&mut guest).expect("a state");
             guest.confirm_state().expect("all of it");

@@ -22,9 +22,9 @@ const BOUND_PAGES: u64 = 1024;
 /// transaction before it, and longer each time.
 const LATE: u64 = 3;
 
-fn bounded(mut spec: Value) -> Value {
+fn of_pages(pages: u64, mut spec: Value) -> Value {
     spec["limits"]["max_epoch_age_ms"] = json!(AGE_MS);
-    spec["limits"]["max_epoch_bytes"] = json!(BOUND_PAGES * 4096);
+    spec["limits"]["max_epoch_bytes"] = json!(pages * 4096);
     // Megabytes may be on their way when all has been sent.
     spec["limits"]["ack_timeout_ms"] = json!(60_000);
     // This guest's pages can be packed to nearly nothing.
@@ -33,10 +33,10 @@ fn bounded(mut spec: Value) -> Value {
 }
 
 /// Two engines whose link can be slowed, and traffic with the guest that the first runs.
-fn protected(lab: &Lab) -> (Proxy, [Engine; 2], Traffic) {
+fn protected(lab: &Lab, pages: u64) -> (Proxy, [Engine; 2], Traffic) {
     let proxy = Proxy::before(2);
-    let second = Engine::start(&bounded(spec(lab, 2)));
-    let first = Engine::start(&bounded(proxied_spec(lab, 1)));
+    let second = Engine::start(&of_pages(pages, spec(lab, 2)));
+    let first = Engine::start(&of_pages(pages, proxied_spec(lab, 1)));
     first.promote("cold", 1).expect("cold");
     first.wait_state("protected");
     let mut traffic = Traffic::start();
@@ -87,7 +87,7 @@ fn flood(over: &AtomicBool) {
 #[test]
 fn a_flood_into_the_guest_does_not_take_the_link_from_its_checkpoints() {
     in_guest_lab(|lab| {
-        let (proxy, [first, second], mut traffic) = protected(lab);
+        let (proxy, [first, second], mut traffic) = protected(lab, BOUND_PAGES);
         proxy.pace(2 * SLOW);
         let over = AtomicBool::new(false);
         thread::scope(|scope| {
@@ -115,7 +115,7 @@ fn a_flood_into_the_guest_does_not_take_the_link_from_its_checkpoints() {
 #[test]
 fn no_epoch_outgrows_its_age_or_its_bytes_on_a_link_that_is_too_slow() {
     in_guest_lab(|lab| {
-        let (proxy, [first, second], mut traffic) = protected(lab);
+        let (proxy, [first, second], mut traffic) = protected(lab, BOUND_PAGES);
 
         // Too few pages for the one bound: the age ends its epochs.
         let status = of_full_epochs(&first, &proxy, 200);
@@ -148,6 +148,42 @@ fn no_epoch_outgrows_its_age_or_its_bytes_on_a_link_that_is_too_slow() {
         first.wait_status("nothing to wait for", |status| {
             status["guest"] == "running" && status["paused_for"].is_null()
         });
+        traffic.finish();
+        assert_eq!(second.status()["state"], "in-sync");
+        first.stop();
+        second.stop();
+    });
+}
+
+/// So many times as many pages as in an epoch may be written without a link.
+const FROZEN_EPOCHS: u64 = 16;
+
+#[test]
+fn a_guest_without_a_link_stands_still_before_it_owes_too_much() {
+    const PAGES: u64 = 256;
+    in_guest_lab(|lab| {
+        let (proxy, [first, second], mut traffic) = protected(lab, PAGES);
+        // What it writes all over its area in two seconds is far more than may be owed.
+        assert_eq!(tell("dirty 5000", true), "dirty 5000\n");
+        traffic.flows(5);
+        first
+            .order(json!({"command": "restart-statistics"}))
+            .expect("restart");
+        proxy.cut();
+        let stands = first.wait_status("frozen and standing still", |status| {
+            status["state"] == "frozen" && status["paused_for"] == "epoch"
+        });
+        assert_eq!(stands["guest"], "paused", "{stands}");
+        proxy.heal();
+        first.wait_status("protected and running", |status| {
+            status["state"] == "protected" && status["guest"] == "running"
+        });
+        traffic.flows(20);
+        let status = first.status();
+        let most = status["dirty_pages"]["max"].as_u64().expect("pages");
+        let bound = FROZEN_EPOCHS * PAGES;
+        assert!(most >= bound / 2 && most <= bound + bound / 2, "{status}");
+        assert_eq!(tell("dirty 0", true), "dirty 0\n");
         traffic.finish();
         assert_eq!(second.status()["state"], "in-sync");
         first.stop();

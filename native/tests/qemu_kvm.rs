@@ -79,7 +79,9 @@ fn follow(guest: &mut Guest) -> usize {
         thread::sleep(Duration::from_millis(random.below(60) as u64));
         guest.pause().expect("pause");
         dirty.clear();
-        guest.collect_dirty(&mut dirty).expect("collect");
+        guest
+            .collect_dirty(&mut dirty, &mut || ())
+            .expect("collect");
         seen += dirty.count();
     }
     seen

@@ -42,7 +42,9 @@ impl Followed {
             .stop_and_save(AfterSave::RunOn)
             .expect("stop and save");
         self.dirty.clear();
-        self.guest.collect_dirty(&mut self.dirty).expect("collect");
+        self.guest
+            .collect_dirty(&mut self.dirty, &mut || ())
+            .expect("collect");
         self.capture();
         self.guest.release().expect("release");
         (self.guest.read_device_state(&mut self.state)).expect("a state");
@@ -69,7 +71,9 @@ impl Followed {
     fn must_lack_nothing(&mut self) {
         self.guest.pause().expect("pause");
         self.dirty.clear();
-        self.guest.collect_dirty(&mut self.dirty).expect("collect");
+        self.guest
+            .collect_dirty(&mut self.dirty, &mut || ())
+            .expect("collect");
         self.capture();
         assert_eq!(self.differing(), Vec::<usize>::new());
         self.guest.resume().expect("resume");

@@ -39,7 +39,7 @@ fn without_a_mapping_left_written_pages_are_found_all_the_same() {
         for &page in places {
             guest.copy_in(page * PAGE_BYTES, &[round]);
         }
-        tracker.collect(&mut found).expect("collect");
+        tracker.collect(&mut found, &mut || ()).expect("collect");
         if round == 40 {
             let place = used_up.take().expect("used up before");
             // SAFETY: mapped by `use_up_mappings`, nothing refers to it.

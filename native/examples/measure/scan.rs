@@ -65,7 +65,7 @@ impl Scan {
             }
             self.found.clear();
             let begin = Instant::now();
-            self.tracker.collect(&mut self.found)?;
+            self.tracker.collect(&mut self.found, &mut || ())?;
             let time = begin.elapsed();
             if self.found.count() < self.hot.len() {
                 return Err(format!(

@@ -11,6 +11,7 @@
 
 mod guest;
 mod outside;
+mod pauses;
 mod seeds;
 
 use std::cell::{Cell, RefCell};
@@ -313,6 +314,20 @@ mod tests {
             let host = play(seed);
             let sent = host.life.borrow().sent;
             assert_eq!((told(&host).as_str(), host.gate.out.get(), sent), expected);
+        }
+    }
+
+    #[test]
+    fn nothing_is_allocated_while_the_guest_stands_still() {
+        for seed in seeds() {
+            let host = play(&seed);
+            let life = host.life.borrow();
+            let pauses = &life.pauses.allocations;
+            println!("{pauses:?}");
+            assert!(
+                !pauses.is_empty() && pauses.iter().all(|asked| *asked == 0),
+                "{pauses:?}"
+            );
         }
     }
 }

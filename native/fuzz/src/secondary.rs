@@ -67,7 +67,7 @@ impl Vm for Waiting {
     fn track(&mut self) -> Result<(), GuestError> {
         unreachable!("it never runs")
     }
-    fn collect_dirty(&mut self, _: &mut PageSet) -> Result<(), GuestError> {
+    fn collect_dirty(&mut self, _: &mut PageSet, _: &mut dyn FnMut()) -> Result<(), GuestError> {
         unreachable!("it never runs")
     }
     fn load(&mut self, _: &[u8], _: CapturedAt) -> Result<(), GuestError> {

@@ -40,6 +40,11 @@ impl Growth {
         }
     }
 
+    /// From now on an epoch may have `bound` pages.
+    pub(super) fn rebound(&mut self, bound: u64) {
+        self.bound = bound;
+    }
+
     /// An epoch has ended with `pages` after `ran`, and another one begins. It took `scan` to find them.
     pub(super) fn captured(&mut self, pages: usize, ran: Duration, scan: Duration) {
         let seen = rate(pages as u64, ran);

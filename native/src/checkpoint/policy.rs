@@ -160,6 +160,11 @@ impl Policy {
         self.runs = true;
     }
 
+    /// An epoch may have `times` as many pages as its bounds say.
+    pub fn stretch(&mut self, times: u64) {
+        self.growth.rebound(self.bounds.pages.saturating_mul(times));
+    }
+
     /// When somebody should look how much has been written; never while the guest stands still.
     pub fn look_due(&self) -> Option<Instant> {
         self.runs.then(|| self.when_run(self.growth.next_look()))
@@ -172,7 +177,12 @@ impl Policy {
 
     /// Whether the running epoch has reached a bound: the guest must not run on in it.
     pub fn is_full(&self, now: Instant) -> bool {
-        self.run_by(now) >= self.bounds.age || self.growth.is_full()
+        self.run_by(now) >= self.bounds.age || self.is_large()
+    }
+
+    /// The same of its pages alone.
+    pub fn is_large(&self) -> bool {
+        self.growth.is_full()
     }
 
     /// When the running epoch reaches a bound, if the guest runs until then.

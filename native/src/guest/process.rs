@@ -307,16 +307,20 @@ impl Guest {
         }
     }
 
-    /// Adds the pages written since the last call to `pages`.
+    /// Adds the pages written since the last call to `pages`; calls `meanwhile` again and again if that takes long.
     ///
     /// # Errors
     /// A [`TrackerError`] as [`GuestError`].
     ///
     /// # Panics
     /// If [`Guest::track`] was never called.
-    pub fn collect_dirty(&mut self, pages: &mut PageSet) -> Result<(), GuestError> {
+    pub fn collect_dirty(
+        &mut self,
+        pages: &mut PageSet,
+        meanwhile: &mut dyn FnMut(),
+    ) -> Result<(), GuestError> {
         let tracker = self.tracker.as_mut().expect("tracking has begun");
-        Ok(tracker.collect(pages)?)
+        Ok(tracker.collect(pages, meanwhile)?)
     }
 
     /// Pages that the next [`Guest::collect_dirty`] looks at one by one; `None` before [`Guest::track`] and where all of RAM is

@@ -98,8 +98,12 @@ pub trait Vm {
     fn capture(&mut self, offset: usize, into: &mut [u8]) {
         self.ram().copy_out(offset, into);
     }
-    /// Adds the pages written since the last call to `pages`.
-    fn collect_dirty(&mut self, pages: &mut PageSet) -> Result<(), GuestError>;
+    /// Adds the pages written since the last call to `pages`; calls `meanwhile` again and again if that takes long.
+    fn collect_dirty(
+        &mut self,
+        pages: &mut PageSet,
+        meanwhile: &mut dyn FnMut(),
+    ) -> Result<(), GuestError>;
     /// Loads a device state that was captured then; RAM holds the replica.
     fn load(&mut self, device_state: &[u8], captured: CapturedAt) -> Result<(), GuestError>;
     /// How the guest's clocks are doing; `None` if nobody keeps them.
@@ -179,8 +183,12 @@ impl Vm for Guest {
         Self::capture(self, offset, into);
     }
 
-    fn collect_dirty(&mut self, pages: &mut PageSet) -> Result<(), GuestError> {
-        Self::collect_dirty(self, pages)
+    fn collect_dirty(
+        &mut self,
+        pages: &mut PageSet,
+        meanwhile: &mut dyn FnMut(),
+    ) -> Result<(), GuestError> {
+        Self::collect_dirty(self, pages, meanwhile)
     }
 
     fn load(&mut self, device_state: &[u8], captured: CapturedAt) -> Result<(), GuestError> {

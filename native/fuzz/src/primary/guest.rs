@@ -13,6 +13,7 @@ use kemari_engine::qmp::GuestEvent;
 use kemari_engine::spec::Spec;
 use kemari_engine::wire::Fingerprint;
 
+use super::pauses::Pauses;
 use crate::ports::{Memory, PAGES};
 
 /// What the guest is at.
@@ -25,6 +26,7 @@ pub(super) struct Life {
     pub(super) at_stop: (u64, u64),
     pub(super) dirty: Vec<usize>,
     pub(super) news: VecDeque<GuestEvent>,
+    pub(super) pauses: Pauses,
     /// It stands still for good.
     pub(super) over: bool,
 }
@@ -68,9 +70,11 @@ impl Vm for Busy {
     fn stop_and_save(&mut self, _: AfterSave) -> Result<(), GuestError> {
         let life = &mut *self.life.borrow_mut();
         life.at_stop = (life.sent, life.taken);
+        life.pauses.begin();
         Ok(())
     }
     fn release(&mut self) -> Result<(), GuestError> {
+        self.life.borrow_mut().pauses.end();
         Ok(())
     }
     fn read_device_state(&mut self, into: &mut [u8]) -> Result<usize, GuestError> {
@@ -92,7 +96,11 @@ impl Vm for Busy {
         self.life.borrow_mut().dirty.clear();
         Ok(())
     }
-    fn collect_dirty(&mut self, pages: &mut PageSet) -> Result<(), GuestError> {
+    fn collect_dirty(
+        &mut self,
+        pages: &mut PageSet,
+        _: &mut dyn FnMut(),
+    ) -> Result<(), GuestError> {
         for page in self.life.borrow_mut().dirty.drain(..) {
             pages.insert(page..page + 1);
         }

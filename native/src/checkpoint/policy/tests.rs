@@ -197,6 +197,25 @@ fn mode() -> impl Strategy<Value = SyncMode> {
 }
 
 #[test]
+fn an_epoch_that_is_stretched_may_have_more_pages() {
+    let begin = Instant::now();
+    let mut policy = Policy::new(tuning(SyncMode::Event), BOUNDS, begin);
+    let pages = usize::try_from(BOUNDS.pages).expect("few");
+    policy.stretch(4);
+    for (ms, times) in [(10, 1), (40, 3)] {
+        policy.looked(times * pages, begin + Duration::from_millis(ms));
+        assert!(!policy.is_large());
+    }
+    policy.stretch(1);
+    assert!(policy.is_large());
+    policy.stretch(4);
+    policy.looked(4 * pages, begin + Duration::from_millis(70));
+    assert!(policy.is_large());
+    // Its age is another matter.
+    assert!(policy.is_full(begin + BOUNDS.age));
+}
+
+#[test]
 fn an_epoch_that_has_reached_its_age_is_full_and_only_the_time_that_the_guest_ran_counts() {
     let begin = Instant::now();
     let mut policy = Policy::new(tuning(SyncMode::Interval), BOUNDS, begin);

@@ -65,7 +65,8 @@ pub enum PausedFor {
     Hold,
     /// For the ack of its checkpoint, because `commit` is `sync`.
     Ack,
-    /// For the ack of the last checkpoint: since that it has run for `max_epoch_age_ms` or written `max_epoch_bytes`.
+    /// For the ack of the last checkpoint: since that it has run for `max_epoch_age_ms` or written `max_epoch_bytes`. Or for the
+    /// link, since it has written sixteen times as much without one.
     Epoch,
 }
 

@@ -8,6 +8,9 @@ use crate::guest::pages::PageSet;
 use crate::limits::PAGE_BYTES;
 use crate::sys::memory::{MemoryFile, SharedMapping};
 
+/// Pages that are compared without a look at anything else: some milliseconds.
+const PAGES_AT_ONCE: usize = 4096;
+
 /// A copy of guest RAM as it was captured.
 #[derive(Debug)]
 pub struct Compare {
@@ -30,9 +33,12 @@ impl Compare {
         })
     }
 
-    /// Adds every page that is not as it was captured to `pages`.
-    pub(super) fn collect(&mut self, pages: &mut PageSet) {
+    /// Adds every page that is not as it was captured to `pages`; calls `meanwhile` again and again.
+    pub(super) fn collect(&mut self, pages: &mut PageSet, meanwhile: &mut dyn FnMut()) {
         for page in 0..self.ram.bytes() / PAGE_BYTES {
+            if page % PAGES_AT_ONCE == PAGES_AT_ONCE - 1 {
+                meanwhile();
+            }
             if self
                 .ram
                 .differs_from(&self.copy, page * PAGE_BYTES, PAGE_BYTES)
@@ -46,5 +52,22 @@ impl Compare {
     /// even if it only takes back what it did between two looks of ours.
     pub(super) fn captured(&mut self, offset: usize, content: &[u8]) {
         self.copy.copy_in(offset, content);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_compares_much_says_now_and_then_that_he_is_alive() {
+        let pages = 5 * PAGES_AT_ONCE / 2;
+        let file = MemoryFile::create("compared", pages * PAGE_BYTES).expect("memfd");
+        let mut ram = SharedMapping::new(&file).expect("map");
+        let mut compare = Compare::new(&file).expect("memory");
+        ram.copy_in((pages - 1) * PAGE_BYTES, &[1]);
+        let (mut found, mut times) = (PageSet::new(pages), 0);
+        compare.collect(&mut found, &mut || times += 1);
+        assert_eq!((found.count(), times), (1, 2));
     }
 }

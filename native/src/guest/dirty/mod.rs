@@ -79,7 +79,7 @@ impl Tracker {
         }
     }
 
-    /// Adds every page written since the last call to `pages`. The guest may run.
+    /// Adds every page written since the last call to `pages`. The guest may run. Calls `meanwhile` every few milliseconds.
     ///
     /// The caller must not lose `pages` afterwards: nobody else knows of them any more (I5). It captures them after this,
     /// not before.
@@ -87,11 +87,15 @@ impl Tracker {
     /// # Errors
     /// A [`TrackerError`]; some of the pages may be in `pages` already then, and others are lost: what is captured is
     /// worth nothing before a [`Tracker::rearm_all`].
-    pub fn collect(&mut self, pages: &mut PageSet) -> Result<(), TrackerError> {
+    pub fn collect(
+        &mut self,
+        pages: &mut PageSet,
+        meanwhile: &mut dyn FnMut(),
+    ) -> Result<(), TrackerError> {
         match self {
             Self::PageTables(tracker) => tracker.collect(pages),
             Self::Compare(tracker) => {
-                tracker.collect(pages);
+                tracker.collect(pages, meanwhile);
                 Ok(())
             }
         }

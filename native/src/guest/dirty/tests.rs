@@ -110,7 +110,9 @@ impl Rig {
     /// Pages written since the last call, which the replica has now.
     fn collect(&mut self) -> Vec<usize> {
         let mut pages = PageSet::new(self.engine.bytes() / PAGE_BYTES);
-        self.tracker.collect(&mut pages).expect("collect");
+        self.tracker
+            .collect(&mut pages, &mut || ())
+            .expect("collect");
         self.capture(&pages);
         pages.runs().flatten().collect()
     }
@@ -321,7 +323,7 @@ proptest! {
                     }
                     for _ in 0..20 {
                         let mut pages = PageSet::new(PAGES);
-                        tracker.collect(&mut pages).expect("collect");
+                        tracker.collect(&mut pages, &mut || ()).expect("collect");
                         capture(tracker, engine, replica, &pages);
                         if let Tracker::PageTables(tracker) = tracker {
                             // As if it had become hot, or idle, just now.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::convergence::{BRAKE_MAX_PERCENT, Brake, Convergence, Round, Verdict};
 use super::encoding::Chunks;
 use super::trial::TrialStage;
-use super::{Engine, Fatal, Ports, Primary};
+use super::{Engine, Fatal, Ports, Primary, alive};
 use crate::checkpoint::Compression;
 use crate::control::messages::SyncProgress;
 use crate::guest::pages::PageSet;
@@ -177,7 +177,7 @@ impl<P: Ports> Primary<P> {
     /// Sends the next chunk if there is room for it; at the end of the last round begins to hold outputs and makes the
     /// first checkpoint.
     pub(super) fn advance_baseline(&mut self, engine: &mut Engine<P>) -> Result<(), Fatal> {
-        let (Some(baseline), Some(link)) = (&mut self.baseline, &self.link) else {
+        let (Some(baseline), Some(link)) = (&mut self.baseline, &mut self.link) else {
             return Ok(());
         };
         if !link.outgoing.is_empty() || !baseline.is_sending() {
@@ -199,7 +199,10 @@ impl<P: Ports> Primary<P> {
             self.send_chunk(engine);
             return Ok(());
         }
-        if let Err(error) = self.guest.collect_dirty(&mut self.owed) {
+        let found = self
+            .guest
+            .collect_dirty(&mut self.owed, &mut alive(engine, Some(link)));
+        if let Err(error) = found {
             self.give_up_tracking(engine, &error);
             return Ok(());
         }

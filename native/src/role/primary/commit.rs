@@ -10,7 +10,7 @@ mod sending;
 use std::time::{Duration, Instant, SystemTime};
 
 use self::sending::Sending;
-use super::{Engine, Fatal, Halt, Mode, Ports, Primary, ack_timeout};
+use super::{Engine, Fatal, Halt, Mode, Ports, Primary, ack_timeout, alive};
 use crate::checkpoint::{Commit, Part, Stopwatch};
 use crate::clock::Clock;
 use crate::fault::{Fault, makes};
@@ -149,7 +149,7 @@ impl<P: Ports> Primary<P> {
         stopwatch.lap(Part::Drain, engine.now());
         std::mem::swap(&mut self.captured, &mut self.owed);
         self.owed.clear();
-        let collected = self.guest.collect_dirty(&mut self.captured);
+        let collected = self.collect_captured(engine);
         let pages = self.captured.count();
         stopwatch.lap(Part::Scan, engine.now());
         self.in_flight = Some(InFlight {
@@ -218,6 +218,12 @@ impl<P: Ports> Primary<P> {
             let _ = self.take_ack(engine, &ack);
         }
         Ok(())
+    }
+
+    /// The pages that the guest has written since they were last asked for.
+    fn collect_captured(&mut self, engine: &Engine<P>) -> Result<(), GuestError> {
+        let mut alive = alive(engine, self.link.as_mut());
+        self.guest.collect_dirty(&mut self.captured, &mut alive)
     }
 
     /// What was written is not known, so there is nothing to send.

@@ -138,6 +138,16 @@ pub struct Primary<P: Ports> {
     refusals: Refusals,
 }
 
+/// What is said again and again during something that takes long: that this engine is alive, to its supervisor and its peer.
+fn alive<P: Ports>(engine: &Engine<P>, mut link: Option<&mut PeerLink<P>>) -> impl FnMut() {
+    move || {
+        engine.board.beat();
+        if let Some(link) = &mut link {
+            link.say_alive(engine.now());
+        }
+    }
+}
+
 impl<P: Ports> Primary<P> {
     /// Takes over a guest that runs already.
     ///

@@ -1,9 +1,10 @@
 //! Why a guest that has somewhere to run stands still for a while, and how it goes on.
 
-use super::{Engine, Fatal, Mode, Ports, Primary};
+use super::{Engine, Fatal, Mode, Ports, Primary, alive};
 use crate::control::messages::PausedFor;
 use crate::fault::{Fault, makes};
 use crate::guest::Vm;
+use crate::limits::FROZEN_EPOCHS;
 
 /// The reasons for which the guest stands still: it runs on when none is left.
 #[expect(
@@ -49,6 +50,15 @@ impl Standing {
     }
 }
 
+/// What ends an epoch.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum EpochBound {
+    /// A checkpoint, when it has reached its age or its pages.
+    Checkpoint,
+    /// A checkpoint when the link is back, however old it is by then. Of pages it may have more than others.
+    Link,
+}
+
 impl<P: Ports> Primary<P> {
     /// Stops the guest while its outputs cannot go anywhere, and lets it run again when they can.
     pub(super) fn throttle(&mut self, engine: &Engine<P>) -> Result<(), Fatal> {
@@ -71,37 +81,62 @@ impl<P: Ports> Primary<P> {
     }
 
     /// Keeps the running epoch within its bounds: looks how large it is when that is due, and stops a guest that has reached a
-    /// bound while no checkpoint can be made. Without a link nothing is to come of it: there the hold alone is a bound.
+    /// bound while no checkpoint can be made.
     pub(super) fn bound_epoch(&mut self, engine: &mut Engine<P>) -> Result<(), Fatal> {
-        if !self.is_epoch_bounded() {
+        let Some(bound) = self.epoch_bound() else {
             return self.end_epoch_pause(engine);
-        }
+        };
+        self.policy.stretch(match bound {
+            EpochBound::Checkpoint => 1,
+            EpochBound::Link => FROZEN_EPOCHS,
+        });
         let now = engine.now();
         if self.policy.look_due().is_some_and(|due| now >= due) {
-            if let Err(error) = self.guest.collect_dirty(&mut self.owed) {
+            let found = self
+                .guest
+                .collect_dirty(&mut self.owed, &mut alive(engine, self.link.as_mut()));
+            if let Err(error) = found {
                 return self.lose_tracking(engine, error);
             }
             self.policy.looked(self.owed.count(), now);
         }
-        if !self.standing.for_epoch && !self.is_ready_for_checkpoint() && self.policy.is_full(now) {
-            if let Some(times) = self.standing.counted(1) {
-                tracing::warn!(
-                    times,
-                    "an epoch has reached its bound before the last one is acknowledged: the guest is paused until then"
-                );
+        let must_wait = match bound {
+            EpochBound::Checkpoint => !self.is_ready_for_checkpoint() && self.policy.is_full(now),
+            EpochBound::Link => self.policy.is_large(),
+        };
+        match (must_wait, self.standing.for_epoch, bound) {
+            (true, false, _) => {
+                if let Some(times) = self.standing.counted(1) {
+                    let until = match bound {
+                        EpochBound::Checkpoint => "the last one is acknowledged",
+                        EpochBound::Link => "the link is back",
+                    };
+                    tracing::warn!(
+                        times,
+                        pages = self.owed.count(),
+                        "an epoch has reached its bound before {until}: the guest is paused until then"
+                    );
+                }
+                self.standing.for_epoch = true;
+                self.stand_still(engine)
             }
-            self.standing.for_epoch = true;
-            self.stand_still(engine)?;
+            // What it waited for will not come for now.
+            (false, true, EpochBound::Link) => self.end_epoch_pause(engine),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
-    /// Whether checkpoints are what ends the running epoch.
-    pub(super) fn is_epoch_bounded(&self) -> bool {
-        matches!(self.mode, Mode::Guarded)
-            && self.halt.is_none()
-            && self.baseline.is_none()
-            && self.link.is_some()
+    /// What ends the running epoch, if it is to become a transaction. Of one that nobody can go on with the next connection
+    /// carries all, by a baseline.
+    pub(super) fn epoch_bound(&self) -> Option<EpochBound> {
+        let is_bounded =
+            matches!(self.mode, Mode::Guarded) && self.halt.is_none() && self.baseline.is_none();
+        match (&self.link, self.replica_holder) {
+            (Some(_), _) => Some(EpochBound::Checkpoint),
+            (None, Some(_)) => Some(EpochBound::Link),
+            (None, None) => None,
+        }
+        .filter(|_| is_bounded)
     }
 
     /// The epoch at whose bound the guest stands still has been captured, or is no part of a transaction any more.

@@ -8,7 +8,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Engine, Fatal, Ports, Primary, ack_timeout};
+use super::{Engine, Fatal, Ports, Primary, ack_timeout, alive};
 use crate::guest::{AfterSave, GuestError, Vm};
 use crate::limits::TRIAL_TIMEOUT;
 use crate::link::LinkError;
@@ -100,7 +100,8 @@ impl<P: Ports> Primary<P> {
         &mut self,
         engine: &Engine<P>,
     ) -> Result<Result<(), LinkError>, GuestError> {
-        self.guest.collect_dirty(&mut self.owed)?;
+        self.guest
+            .collect_dirty(&mut self.owed, &mut alive(engine, self.link.as_mut()))?;
         let (most, mut from) = (self.staging.pages(), 0);
         let mut left = self.owed.count();
         let sent = loop {

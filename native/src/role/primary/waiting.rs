@@ -7,6 +7,7 @@ use rustix::event::PollFlags;
 
 use super::super::alertness::Alertness;
 use super::baseline::Baseline;
+use super::standing::EpochBound;
 use super::{Engine, Fatal, Next, Primary, Ready};
 use crate::guest::GuestError;
 use crate::host::{self, Host, link_flags};
@@ -127,8 +128,12 @@ impl Primary<Host> {
         if self.is_ready_for_checkpoint() {
             deadline = deadline.min(self.checkpoint_due());
         }
-        if self.is_epoch_bounded() {
-            let bounds = [self.policy.look_due(), self.policy.full_at()];
+        if let Some(bound) = self.epoch_bound() {
+            let age = match bound {
+                EpochBound::Checkpoint => self.policy.full_at(),
+                EpochBound::Link => None,
+            };
+            let bounds = [self.policy.look_due(), age];
             deadline = bounds.into_iter().flatten().fold(deadline, Instant::min);
         }
         if let Some(demotion) = &self.demotion {

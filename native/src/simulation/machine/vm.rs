@@ -227,7 +227,11 @@ impl Vm for SimulatedVm {
         Ok(())
     }
 
-    fn collect_dirty(&mut self, pages: &mut PageSet) -> Result<(), GuestError> {
+    fn collect_dirty(
+        &mut self,
+        pages: &mut PageSet,
+        _: &mut dyn FnMut(),
+    ) -> Result<(), GuestError> {
         let machine = &mut *self.ram.0.borrow_mut();
         if !self.world.calm.get() && self.world.one_in(400) {
             self.world.trace(|| "written pages get lost".to_owned());

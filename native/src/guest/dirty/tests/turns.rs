@@ -25,7 +25,7 @@ fn a_page_that_is_captured_while_its_chunk_changes_is_not_lost() {
         let mut rig = Rig::new(name, PAGES);
         rig.write(9);
         let mut owed = PageSet::new(PAGES);
-        rig.tracker.collect(&mut owed).expect("collect");
+        rig.tracker.collect(&mut owed, &mut || ()).expect("collect");
 
         // Unseen, the guest changes the page while its chunk is under neither descriptor, and takes that back.
         let (written, is_written) = channel();
@@ -111,11 +111,15 @@ fn whoever_collects_does_not_wait_until_every_writer_has_been_answered() {
         waited_for("an answer", || answered.load(Ordering::Relaxed) > 0);
         thread::sleep(LONG);
         collecting.store(true, Ordering::Relaxed);
-        rig.tracker.collect(&mut found).expect("collect");
+        rig.tracker
+            .collect(&mut found, &mut || ())
+            .expect("collect");
         let answered = answered.load(Ordering::Relaxed);
         assert!(answered < WRITERS / 2, "{answered} were answered first");
     });
-    rig.tracker.collect(&mut found).expect("collect");
+    rig.tracker
+        .collect(&mut found, &mut || ())
+        .expect("collect");
     assert_eq!(found.runs().flatten().collect::<Vec<_>>(), written);
 }
 
@@ -130,11 +134,11 @@ fn after_a_failure_nobody_waits_and_all_can_begin_anew() {
         rig.turns().take().fail(why);
         rig.write_all(0..PAGES);
         let mut pages = PageSet::new(PAGES);
-        let failed = rig.tracker.collect(&mut pages);
+        let failed = rig.tracker.collect(&mut pages, &mut || ());
         assert!(
             matches!(failed, Err(TrackerError::Call { step, .. }) if step == "UFFDIO_REGISTER")
         );
-        let failed = rig.tracker.collect(&mut pages);
+        let failed = rig.tracker.collect(&mut pages, &mut || ());
         assert!(matches!(failed, Err(TrackerError::Lost)), "{failed:?}");
 
         rig.tracker.rearm_all().expect("anew");
