@@ -66,7 +66,7 @@ const pausedFor = new Map([
   ['ack', 'tuning.commit is sync, and the other host has not acknowledged the last checkpoint'],
   [
     'epoch',
-    'it has reached max_epoch_age_ms or max_epoch_bytes, and the last checkpoint is not acknowledged',
+    'it has reached max_epoch_age_ms or max_epoch_bytes (without a link: sixteen times max_epoch_bytes), and the last checkpoint is not acknowledged',
   ],
 ]);
 

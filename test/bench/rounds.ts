@@ -7,7 +7,12 @@ export interface Subject {
   readonly wake: () => Promise<void>;
   /** Lets it stand still, if it can, while another one is measured. */
   readonly rest: () => Promise<void>;
+  /** After a failure: true if it had gone silent for good, and is another one now. */
+  readonly revive: () => Promise<boolean>;
 }
+
+/** Of one round. */
+const REVIVALS_MAX = 2;
 
 /** Every second round goes the other way: a machine that gets slower favours nobody. */
 export function orderOf<T>(subjects: readonly T[], round: number): T[] {
@@ -23,13 +28,21 @@ export async function alternate<T>(
   const values = new Map<string, T[]>(subjects.map(({ name }) => [name, []]));
   for (let round = 0; round < rounds; round += 1) {
     for (const subject of orderOf(subjects, round)) {
-      await subject.wake();
-      try {
-        values.get(subject.name)?.push(await measure(subject));
-      } finally {
-        await subject.rest();
-      }
+      values.get(subject.name)?.push(await measured(subject, measure));
     }
   }
   return values;
+}
+
+async function measured<T>(subject: Subject, measure: (subject: Subject) => Promise<T>): Promise<T> {
+  for (let revivals = 0; ; revivals += 1) {
+    await subject.wake();
+    try {
+      return await measure(subject);
+    } catch (error) {
+      if (revivals === REVIVALS_MAX || !(await subject.revive())) throw error;
+    } finally {
+      await subject.rest();
+    }
+  }
 }

@@ -41,7 +41,10 @@ export async function measureAll(yard: Yard, wanted: Arguments, narrator: Narrat
     const withSolo = some.some(({ name }) => name === 'echo' || name === 'cpu');
     let stage: Stage;
     try {
-      const setting = Stage.set(yard, machine, { sync_mode: wanted.sync_mode, withSolo });
+      const say = (text: string): void => {
+        narrator.say(text);
+      };
+      const setting = Stage.set(yard, machine, { sync_mode: wanted.sync_mode, withSolo, say });
       stage = await narrator.wait('boot it protected and unprotected', setting);
     } catch (error) {
       const reason = messagesOf(error);

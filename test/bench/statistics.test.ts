@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { alternate, orderOf, type Subject } from './rounds.js';
 import { ratios, shown, summarize } from './statistics.js';
 
@@ -47,7 +47,8 @@ describe('alternating rounds', () => {
       journal.push(`${name} ${what}`);
       return Promise.resolve();
     };
-    return { name, address: name, wake: note('wakes'), rest: note('rests') };
+    const revive = (): Promise<boolean> => Promise.resolve(false);
+    return { name, address: name, wake: note('wakes'), rest: note('rests'), revive };
   };
 
   test('every second round goes the other way', () => {
@@ -76,5 +77,20 @@ describe('alternating rounds', () => {
     const failing = alternate(1, [subject('a', journal)], () => Promise.reject(new Error('no')));
     await expect(failing).rejects.toThrow('no');
     expect(journal).toEqual(['a wakes', 'a rests']);
+  });
+
+  test('the round of one that had gone silent is made again, a few times at most', async () => {
+    const journal: string[] = [];
+    const one = { ...subject('a', journal), revive: () => Promise.resolve(true) };
+    const measure = vi
+      .fn<() => Promise<number>>()
+      .mockRejectedValueOnce(new Error('silent'))
+      .mockResolvedValue(7);
+    await expect(alternate(1, [one], measure)).resolves.toEqual(new Map([['a', [7]]]));
+    expect(journal).toEqual(['a wakes', 'a rests', 'a wakes', 'a rests']);
+
+    measure.mockRejectedValue(new Error('silent'));
+    await expect(alternate(1, [one], measure)).rejects.toThrow('silent');
+    expect(measure).toHaveBeenCalledTimes(5);
   });
 });

@@ -25,6 +25,7 @@ async function inModes<T>(
       await control.configure({ sync_mode });
     },
     rest: () => Promise.resolve(),
+    revive: () => Promise.resolve(false),
   }));
   try {
     return await alternate(settings.rounds, subjects, ({ address }) => load(address));

@@ -7,6 +7,7 @@ import { addressOf, macOf, specOf, type Machine } from './machine.js';
 import type { Yard } from './yard.js';
 
 const BOOT_TIMEOUT_MS = 180_000;
+const LOOK_TIMEOUT_MS = 3000;
 
 export class Pair {
   readonly address: string;
@@ -148,13 +149,15 @@ export function windowOf(before: Look, after: Look): Window {
   };
 }
 
-/** Waits until the guest's service answers. */
+/** Whether the guest's service answers. */
+export async function guestAnswers(yard: Yard, address: string, timeout_ms: number): Promise<boolean> {
+  const { exit_code } = await yard.client.exec([yard.program('tell'), address, 'pages 0'], { timeout_ms });
+  return exit_code === 0;
+}
+
+/** Waits until it does. */
 export async function guestIsUp(yard: Yard, address: string): Promise<void> {
-  await waitFor(
-    `the guest at ${address} to boot`,
-    async () =>
-      (await yard.client.exec([yard.program('tell'), address, 'pages 0'], { timeout_ms: 3000 })).exit_code ===
-      0,
-    { timeout_ms: BOOT_TIMEOUT_MS },
-  );
+  await waitFor(`the guest at ${address} to boot`, () => guestAnswers(yard, address, LOOK_TIMEOUT_MS), {
+    timeout_ms: BOOT_TIMEOUT_MS,
+  });
 }

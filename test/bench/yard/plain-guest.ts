@@ -1,13 +1,17 @@
 // The unprotected guest: plain QEMU on a TAP device (vhost off), with the protected guest's own command line.
-import { readFile } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Place } from '../../lab/place.js';
 import { waitFor } from '../../lab/wait-for.js';
 import { plainCommand } from './plain-command.js';
 import type { Yard } from './yard.js';
 
 const START_TIMEOUT_MS = 20_000;
-/** With a parent that is not stopped with it. */
-const START = '"${@:2}" & echo $! >"$1"; wait $!';
+/**
+ * With a parent that is not stopped with it, and that has nothing to say of its end: the end of this process is the end of
+ * the yard, and that its end.
+ */
+const START = '"${@:2}" & echo $! >"$1"; wait $! 2>/dev/null';
 
 export interface PlainOptions {
   readonly name: string;
@@ -18,15 +22,20 @@ export interface PlainOptions {
   readonly like: number;
 }
 
-type Signal = (name: 'STOP' | 'CONT' | 'KILL') => Promise<void>;
-
 export class PlainGuest {
   readonly address: string;
-  readonly #signal: Signal;
+  readonly #host: Place;
+  readonly #command: readonly string[];
+  readonly #pidFile: string;
+  #pid = 0;
+  /** When it has ended. */
+  #ended: Promise<unknown> = Promise.resolve();
 
-  private constructor(address: string, signal: Signal) {
+  private constructor(host: Place, address: string, command: readonly string[], pidFile: string) {
+    this.#host = host;
     this.address = address;
-    this.#signal = signal;
+    this.#command = command;
+    this.#pidFile = pidFile;
   }
 
   static async start(yard: Yard, options: PlainOptions): Promise<PlainGuest> {
@@ -39,17 +48,26 @@ export class PlainGuest {
     });
     await host.run(['ip', 'tuntap', 'add', 'dev', name, 'mode', 'tap']);
     await host.run(['ip', 'link', 'set', 'dev', name, 'master', 'br0', 'up']);
-    const file = join(yard.run, `${name}.pid`);
-    // The end of this process is the end of the yard, and that its end.
-    await host.start(['bash', '-c', START, 'plain', file, ...command]);
-    const pid = await waitFor(
+    const guest = new PlainGuest(host, address, command, join(yard.run, `${name}.pid`));
+    await guest.#boot();
+    return guest;
+  }
+
+  async #boot(): Promise<void> {
+    await rm(this.#pidFile, { force: true });
+    const { child } = await this.#host.start(['bash', '-c', START, 'plain', this.#pidFile, ...this.#command]);
+    this.#ended = child.then(() => undefined);
+    this.#pid = await waitFor(
       'the unprotected QEMU',
-      async () => Number(await readFile(file, 'utf8').catch(() => '')) || undefined,
+      async () => Number(await readFile(this.#pidFile, 'utf8').catch(() => '')) || undefined,
       { timeout_ms: START_TIMEOUT_MS, interval_ms: 10 },
     );
-    return new PlainGuest(address, async (signal) => {
-      await host.run(['kill', `-${signal}`, String(pid)]);
-    });
+  }
+
+  /** Ends it, and starts it anew. */
+  async reboot(): Promise<void> {
+    await this.end();
+    await this.#boot();
   }
 
   /**
@@ -64,7 +82,12 @@ export class PlainGuest {
     return this.#signal('CONT');
   }
 
-  end(): Promise<void> {
-    return this.#signal('KILL');
+  async end(): Promise<void> {
+    await this.#signal('KILL');
+    await this.#ended;
+  }
+
+  async #signal(name: 'STOP' | 'CONT' | 'KILL'): Promise<void> {
+    await this.#host.run(['kill', `-${name}`, String(this.#pid)]);
   }
 }
