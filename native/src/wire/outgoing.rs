@@ -217,6 +217,39 @@ mod tests {
         }
     }
 
+    /// Takes everything, and notes how many pieces it was given at once.
+    #[derive(Default)]
+    struct Wide(Vec<usize>);
+
+    impl Write for Wide {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.write_vectored(&[IoSlice::new(bytes)])
+        }
+
+        fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+            self.0.push(pieces.len());
+            Ok(pieces.iter().map(|piece| piece.len()).sum())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn headers_and_pages_are_written_together_and_pages_from_where_they_are() {
+        let body = [7; 64];
+        let mut outgoing = Outgoing::new();
+        for piece in 0..SEGMENTS_PER_WRITE {
+            outgoing.head.push(1);
+            outgoing.push_head();
+            outgoing.push_body(piece % 64..piece % 64 + 1);
+        }
+        let mut socket = Wide::default();
+        outgoing.write_to(&mut socket, &body).expect("written");
+        assert_eq!(socket.0, [SEGMENTS_PER_WRITE; 2]);
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
