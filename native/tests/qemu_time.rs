@@ -64,7 +64,7 @@ fn a_guest_that_is_paused_half_of_the_time_keeps_up_with_its_host() {
         });
         let checkpoints = || first.status()["checkpoints"].as_u64().expect("a count");
         let (before, checkpoints_before) = (clocks.read_closely(), checkpoints());
-        let mut paused: Vec<u64> = (0..OBSERVED.as_secs())
+        let mut shares: Vec<u64> = (0..OBSERVED.as_secs())
             .map(|_| {
                 thread::sleep(Duration::from_secs(1));
                 first.status()["paused_percent"].as_u64().expect("a share")
@@ -74,12 +74,12 @@ fn a_guest_that_is_paused_half_of_the_time_keeps_up_with_its_host() {
         let passed = after.since(&before);
         let status = first.status();
         println!(
-            "{} checkpoints, {paused:?}% paused: {passed:?}, {}",
+            "{} checkpoints, {shares:?}% paused: {passed:?}, {}",
             checkpoints() - checkpoints_before,
             after.clocksource
         );
-        paused.sort_unstable();
-        assert!(paused[paused.len() / 2] >= BUSY_PERCENT, "all the time");
+        shares.sort_unstable();
+        assert!(shares[shares.len() / 2] >= BUSY_PERCENT, "all the time");
         passed.assert_kept_up(OBSERVED / 100);
         assert_eq!(after.clocksource, before.clocksource, "trusted as before");
         assert_eq!(status["guest_lag_ms"], 0);
