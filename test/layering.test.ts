@@ -7,10 +7,11 @@ import { expect, test } from 'vitest';
 const allowed: Readonly<Record<string, readonly string[]>> = {
   common: [],
   pacemaker: ['common'],
-  config: ['common'],
+  domain: ['common'],
+  config: ['domain', 'pacemaker', 'common'],
   engine: ['common'],
   supervise: ['engine', 'pacemaker', 'config', 'common'],
-  actions: ['supervise', 'engine', 'pacemaker', 'config', 'common'],
+  actions: ['supervise', 'engine', 'config', 'domain', 'pacemaker', 'common'],
   cli: ['actions', 'supervise', 'pacemaker', 'common'],
   '.': ['cli', 'pacemaker', 'common'],
 };

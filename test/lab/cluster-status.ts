@@ -1,5 +1,5 @@
 // What `crm_mon --output-as=xml` says about a cluster, as far as the stories ask.
-import { descendants, parseXml, type Element } from './xml.js';
+import { descendants, parseXml, type Element } from '../../src/common/xml.js';
 
 export interface NodeStatus {
   readonly name: string;

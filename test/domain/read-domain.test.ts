@@ -1,0 +1,356 @@
+import { describe, expect, test } from 'vitest';
+import { AgentError } from '../../src/common/error.js';
+import { judgeDomain, readDomain } from '../../src/domain/read-domain.js';
+
+const FILE = '/etc/kemari/vm1.xml';
+
+const least = `<domain type='kvm'>
+  <name>vm1</name>
+  <uuid>6f1c1d2e-3a4b-4c5d-8e6f-7a8b9c0d1e2f</uuid>
+  <memory unit='MiB'>256</memory>
+  <vcpu>1</vcpu>
+  <os>
+    <type arch='x86_64' machine='pc-i440fx-7.2'>hvm</type>
+    <kernel>/boot/vmlinuz</kernel>
+    <initrd>/boot/initrd</initrd>
+  </os>
+  <features><acpi/></features>
+  <devices>
+    <interface type='bridge'>
+      <mac address='52:54:00:6b:00:01'/>
+      <source bridge='br0'/>
+      <model type='virtio'/>
+    </interface>
+  </devices>
+</domain>
+`;
+
+/** As virsh dumpxml has it, with what says nothing of the machine. */
+const usual = `<?xml version='1.0' encoding='UTF-8'?>
+<!-- edited by hand -->
+<domain type='qemu' id='7' xmlns:q='http://libvirt.org/schemas/domain/qemu/1.0'>
+  <name>db-1</name>
+  <uuid>6F1C1D2E-3A4B-4C5D-8E6F-7A8B9C0D1E2F</uuid>
+  <title>the database &amp; more</title>
+  <metadata>
+    <libosinfo:libosinfo xmlns:libosinfo="http://libosinfo.org/xmlns/libvirt/domain/1.0">
+      <libosinfo:os id="http://debian.org/debian/12"/>
+    </libosinfo:libosinfo>
+  </metadata>
+  <memory unit='KiB'>2097152</memory>
+  <currentMemory unit='KiB'>2097152</currentMemory>
+  <vcpu placement='static'>4</vcpu>
+  <os>
+    <type arch='x86_64' machine='pc-q35-7.2'>hvm</type>
+    <loader readonly='yes' type='pflash'>/usr/share/OVMF/OVMF_CODE.fd</loader>
+    <kernel>/boot/vmlinuz</kernel>
+    <initrd>/boot/initrd</initrd>
+    <cmdline>console=ttyS0 quiet</cmdline>
+  </os>
+  <features><acpi/><apic/><vmport state='off'/></features>
+  <cpu mode='custom' match='exact' check='none'>
+    <model fallback='forbid'>Skylake-Server</model>
+    <topology sockets='1' dies='1' cores='2' threads='2'/>
+    <feature policy='require' name='aes'/>
+    <feature policy='disable' name='avx512f'/>
+  </cpu>
+  <clock offset='utc'>
+    <timer name='rtc' tickpolicy='catchup'/>
+    <timer name='pit' tickpolicy='delay'/>
+    <timer name='hpet' present='no'/>
+  </clock>
+  <on_poweroff>destroy</on_poweroff>
+  <on_reboot>restart</on_reboot>
+  <on_crash>destroy</on_crash>
+  <pm><suspend-to-mem enabled='no'/><suspend-to-disk enabled='no'/></pm>
+  <devices>
+    <emulator>/usr/bin/qemu-system-x86_64</emulator>
+    <controller type='usb' index='0' model='none'/>
+    <controller type='pci' index='0' model='pci-root'><alias name='pci.0'/></controller>
+    <interface type='bridge'>
+      <mac address='52:54:00:6B:00:02'/>
+      <source bridge='br-lan'/>
+      <target dev='vm-db'/>
+      <model type='virtio'/>
+      <link state='up'/>
+      <alias name='net0'/>
+    </interface>
+    <serial type='file'>
+      <source path='/var/log/db.console' append='on'/>
+      <target type='isa-serial' port='0'><model name='isa-serial'/></target>
+    </serial>
+    <console type='file'>
+      <source path='/var/log/db.console' append='on'/>
+      <target type='serial' port='0'/>
+    </console>
+    <input type='mouse' bus='ps2'/>
+    <memballoon model='none'/>
+  </devices>
+</domain>
+`;
+
+function refusalOf(text: string): string {
+  try {
+    readDomain(text, FILE);
+  } catch (error) {
+    if (!(error instanceof AgentError)) throw error;
+    expect(error.code).toBe('bad-config');
+    return error.message;
+  }
+  throw new Error('the description was taken');
+}
+
+/** What is said of the small description with `from` replaced; `from` has to be in it. */
+function refusedWith(from: string, to: string): string {
+  expect(least).toContain(from);
+  return refusalOf(least.replace(from, to));
+}
+
+test('a description with nothing but what is needed', () => {
+  expect(readDomain(least, FILE)).toEqual({
+    name: 'vm1',
+    uuid: '6f1c1d2e-3a4b-4c5d-8e6f-7a8b9c0d1e2f',
+    memory_mib: 256,
+    accel: 'auto',
+    emulator: undefined,
+    machine: 'pc-i440fx-7.2',
+    vcpus: 1,
+    topology: undefined,
+    cpu: 'qemu64,svm=off,vmx=off',
+    hpet: true,
+    firmware: undefined,
+    kernel: '/boot/vmlinuz',
+    initrd: '/boot/initrd',
+    cmdline: '',
+    console_log: undefined,
+    interfaces: [{ mac: '52:54:00:6b:00:01', bridge: 'br0', tap: undefined, model: 'virtio' }],
+  });
+});
+
+test('a description as libvirt writes it', () => {
+  expect(readDomain(usual, FILE)).toEqual({
+    name: 'db-1',
+    uuid: '6f1c1d2e-3a4b-4c5d-8e6f-7a8b9c0d1e2f',
+    memory_mib: 2048,
+    accel: 'tcg',
+    emulator: '/usr/bin/qemu-system-x86_64',
+    machine: 'pc-q35-7.2',
+    vcpus: 4,
+    topology: { sockets: 1, dies: 1, cores: 2, threads: 2 },
+    cpu: 'Skylake-Server,svm=off,vmx=off,aes=on,avx512f=off',
+    hpet: false,
+    firmware: '/usr/share/OVMF/OVMF_CODE.fd',
+    kernel: '/boot/vmlinuz',
+    initrd: '/boot/initrd',
+    cmdline: 'console=ttyS0 quiet',
+    console_log: '/var/log/db.console',
+    interfaces: [{ mac: '52:54:00:6b:00:02', bridge: 'br-lan', tap: 'vm-db', model: 'virtio' }],
+  });
+});
+
+describe('what is not supported is refused by name and line, with what to do', () => {
+  const inDevices = (device: string): string => refusedWith('  </devices>', `${device}\n</devices>`);
+
+  test.each([
+    [
+      "<disk type='file'><source file='/x'/></disk>",
+      '<disk> in <devices> is not supported: remove it: this version has no disks',
+    ],
+    [
+      "<hostdev mode='subsystem'/>",
+      '<hostdev> in <devices> is not supported: remove it: a device of one host',
+    ],
+    ["<sound model='ich9'/>", '<sound> in <devices> is not supported'],
+    ['<gadget/>', '<gadget> in <devices> is not supported: remove it'],
+    ["<memballoon model='virtio'/>", "<memballoon> is not supported: write <memballoon model='none'/>"],
+    [
+      "<controller type='usb' model='qemu-xhci'/>",
+      "<controller> type='usb' model='qemu-xhci' is not supported: remove it, or write model='none'",
+    ],
+    ["<input type='tablet' bus='usb'/>", '<input> is not supported: remove it, or write'],
+    ["<serial type='tcp'/>", "<serial> has type='tcp': write type='pty'"],
+    ["<serial type='file'/>", "<serial> has type='file' without a <source"],
+    [
+      "<interface type='bridge'><mac address='52:54:00:6b:00:02'/><source bridge='b'/><model type='virtio'/></interface>",
+      '<devices> has 2 interfaces',
+    ],
+  ])('a device: %s', (device, expected) => {
+    const sentence = inDevices(device);
+    expect(sentence).toContain(expected);
+    // <devices> itself begins in line 12, what was added is in line 18.
+    expect(sentence).toMatch(/^\/etc\/kemari\/vm1\.xml:(18|12): /);
+  });
+
+  test.each([
+    ["type='kvm'", "type='xen'", 1, "<domain> has type='xen': write kvm or qemu"],
+    ["type='kvm'", '', 1, "<domain> lacks the attribute type: write type='kvm'"],
+    ['<name>vm1</name>', '<name>vm 1</name>', 2, '<name> has "vm 1"'],
+    ['<name>vm1</name>', '<name>vm1</name><name>vm2</name>', 2, '<name> is there twice: remove one'],
+    [
+      '  <uuid>6f1c1d2e-3a4b-4c5d-8e6f-7a8b9c0d1e2f</uuid>\n',
+      '',
+      1,
+      '<domain> lacks <uuid>: add <uuid> (uuidgen',
+    ],
+    ['8e6f-7a8b9c0d1e2f', '8e6f', 3, 'write a UUID'],
+    ["unit='MiB'>256", '>1000', 4, '<memory> is 1024000 bytes: write a whole number of MiB'],
+    ["unit='MiB'>256", "unit='parsecs'>256", 4, '<memory> is "256": write a whole number with a unit'],
+    ["unit='MiB'>256", "unit='toString'>256", 4, 'write a whole number with a unit'],
+    ["unit='MiB'>256", "unit='TiB'>999999999999999", 4, 'from 32 to 1048576'],
+    [
+      '</memory>',
+      "</memory><currentMemory unit='MiB'>128</currentMemory>",
+      4,
+      '<currentMemory> differs from <memory>',
+    ],
+    ['<vcpu>1<', '<vcpu>0<', 5, '<vcpu> has the number "0": write a whole number from 1 to 64'],
+    [
+      '<vcpu>1<',
+      "<vcpu current='1'>2<",
+      5,
+      "attribute current='1' of <vcpu> is not supported: remove it: vCPUs cannot be added",
+    ],
+    [
+      '<vcpu>1<',
+      "<vcpu placement='auto'>1<",
+      5,
+      "attribute placement='auto' of <vcpu> is not supported: write 'static'",
+    ],
+    [
+      "machine='pc-i440fx-7.2'",
+      "machine='pc'",
+      7,
+      "<type> has machine='pc', which is another machine with each QEMU",
+    ],
+    [
+      "arch='x86_64'",
+      "arch='aarch64'",
+      7,
+      "attribute arch='aarch64' of <type> is not supported: write 'x86_64'",
+    ],
+    ['>hvm<', '>linux<', 7, '<type> is "linux": write hvm'],
+    ['    <kernel>/boot/vmlinuz</kernel>\n', '', 6, '<os> lacks <kernel>: add <kernel>FILE</kernel>'],
+    ['/boot/initrd', 'boot/initrd', 9, '<initrd> has "boot/initrd": write an absolute path'],
+    ['/boot/initrd', '/boot/a,readonly=off', 9, 'without commas'],
+    ['</os>', '<loader>/usr/share/OVMF/OVMF_CODE.fd</loader></os>', 10, "<loader> must have readonly='yes'"],
+    [
+      '</os>',
+      '<nvram>/x</nvram></os>',
+      10,
+      '<nvram> in <os> is not supported: remove it: what the firmware writes',
+    ],
+    ['<acpi/>', '', 11, '<features> lacks <acpi>: add <acpi/>'],
+    ['<acpi/>', '<acpi/><hyperv/>', 11, '<hyperv> in <features> is not supported: remove it'],
+    [
+      '<features>',
+      "<cpu mode='host-model'/><features>",
+      11,
+      "<cpu> has mode='host-model', which depends on the host: write the model",
+    ],
+    [
+      '<features>',
+      "<cpu mode='host-passthrough'><feature name='x' policy='optional'/></cpu><features>",
+      11,
+      '<feature> has the policy "optional"',
+    ],
+    [
+      '<features>',
+      "<cpu><model>core2duo</model><topology sockets='2'/></cpu><features>",
+      1,
+      '<domain> has 1 vCPUs, but the <topology> of 2',
+    ],
+    [
+      '<features>',
+      "<cpu><model>host</model><feature policy='require' name='vmx'/></cpu><features>",
+      11,
+      '<feature> asks for nested virtualization, whose state a checkpoint does not have: remove it',
+    ],
+    [
+      '<features>',
+      '<cpu><model>x,hv=on</model></cpu><features>',
+      11,
+      '<model> has "x,hv=on": write a name that QEMU knows',
+    ],
+    [
+      '<features>',
+      "<clock offset='localtime'/><features>",
+      11,
+      "attribute offset='localtime' of <clock> is not supported: write 'utc'",
+    ],
+    ['<features>', '<on_reboot>destroy</on_reboot><features>', 11, '<on_reboot> is "destroy": write restart'],
+    [
+      '<features>',
+      '<cputune><shares>1</shares></cputune><features>',
+      11,
+      '<cputune> is not supported: remove it: set it on the host',
+    ],
+    ["type='bridge'>", "type='network'>", 13, "<interface> has type='network': write type='bridge'"],
+    ['52:54:00:6b:00:01', '53:54:00:6b:00:01', 14, 'write a unicast MAC address'],
+    ["bridge='br0'", "bridge='a-very-long-name'", 15, 'of at most 15 characters'],
+    [
+      "<model type='virtio'/>",
+      "<model type='rtl8139'/>",
+      16,
+      "<model> has type='rtl8139': write type='virtio'",
+    ],
+    [
+      "<model type='virtio'/>",
+      "<model type='virtio'/><address type='pci'/>",
+      16,
+      '<address> in <interface> is not supported: remove it: Kemari places',
+    ],
+    [
+      '</domain>',
+      "<q:commandline xmlns:q='http://libvirt.org/schemas/domain/qemu/1.0'><q:arg value='-s'/></q:commandline></domain>",
+      19,
+      '<qemu:commandline> is not supported: remove it: QEMU must be started as the engine knows it',
+    ],
+    ['<vcpu>', 'words<vcpu>', 1, '<domain> has text ("words"): remove it'],
+  ])('%s → %s', (from, to, line, expected) => {
+    const sentence = refusedWith(from, to);
+    expect(sentence).toContain(expected);
+    expect(sentence.startsWith(`${FILE}:${line}: `), sentence).toBe(true);
+  });
+});
+
+test('everything that is wrong is said, in the order of lines', () => {
+  const wrong = least
+    .replace('<vcpu>1', '<vcpu>none')
+    .replace('<acpi/>', '<acpi/><hyperv/>')
+    .replace("bridge='br0'", '')
+    .replace('</devices>', '<gadget/></devices>');
+  const judged = judgeDomain(wrong, FILE);
+  if (!('complaints' in judged)) throw new Error('the description was taken');
+  expect(judged.complaints.map(({ line, text }) => `${line} ${text.split(':')[0] ?? ''}`)).toEqual([
+    '5 <vcpu> has the number "none"',
+    '11 <hyperv> in <features> is not supported',
+    '15 <source> lacks the attribute bridge',
+    '18 <gadget> in <devices> is not supported',
+  ]);
+  expect(refusalOf(wrong)).toMatch(
+    / \(and 3 more: kemari check-config \/etc\/kemari\/vm1\.xml shows all of it\)$/,
+  );
+});
+
+describe('what is not XML, or more than XML', () => {
+  test.each([
+    ['', 'missing root element'],
+    ['<domain', 'vm1.xml:1'],
+    ['<domain>\n<name>\n</domain>', 'vm1.xml:2: not a libvirt domain description'],
+    ['<a/>', '<a> is not a libvirt <domain>'],
+    ['{"uuid": 1}', 'not a libvirt domain description'],
+    ['<!DOCTYPE domain [<!ENTITY a "b">]><domain/>', 'it has a document type'],
+    ['<!DOCTYPE domain SYSTEM "file:///etc/shadow"><domain/>', 'it has a document type'],
+    ['<domain>&a;</domain>', 'entity not found'],
+    ['<domain a="1" a="2"/>', 'redefined'],
+    [`${'<a>'.repeat(30)}${'</a>'.repeat(30)}`, 'more than 24 elements within each other'],
+    ['\0', 'is not text'],
+  ])('%s', (text, expected) => {
+    expect(refusalOf(text)).toContain(expected);
+  });
+
+  test('an entity that was declared is not expanded', () => {
+    const bomb = `<!DOCTYPE d [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">]>`;
+    expect(refusalOf(bomb + least.replace('<name>vm1', '<name>&b;'))).not.toContain('aaaa');
+  });
+});
