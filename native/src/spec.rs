@@ -140,6 +140,8 @@ pub struct Machine {
     pub machine_type: String,
     /// CPU model with its flags.
     pub cpu: String,
+    /// Whether there is a high precision event timer.
+    pub hpet: bool,
     /// Accelerator wanted.
     pub accel: AccelWish,
     /// How to find the pages that the guest writes.
@@ -148,6 +150,8 @@ pub struct Machine {
     pub memory_mib: u32,
     /// Virtual CPUs.
     pub vcpus: u16,
+    /// How they are arranged; as QEMU does it if nothing is said.
+    pub topology: Option<Topology>,
     /// Firmware image, mapped read-only as flash.
     pub firmware: PathBuf,
     /// Linux kernel to boot.
@@ -161,6 +165,30 @@ pub struct Machine {
     pub console_log: PathBuf,
     /// Network interfaces; exactly one.
     pub interfaces: Vec<Interface>,
+}
+
+/// How virtual CPUs are arranged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Topology {
+    /// Sockets of the machine.
+    pub sockets: u16,
+    /// Dies of a socket.
+    pub dies: u16,
+    /// Cores of a die.
+    pub cores: u16,
+    /// Threads of a core.
+    pub threads: u16,
+}
+
+impl Topology {
+    /// Virtual CPUs that are arranged so.
+    pub fn vcpus(&self) -> u64 {
+        [self.sockets, self.dies, self.cores, self.threads]
+            .into_iter()
+            .map(u64::from)
+            .product()
+    }
 }
 
 /// How to run the guest's CPUs.

@@ -45,7 +45,7 @@ fn a_machine_that_differs_is_refused_with_the_difference_named_and_the_guest_run
             (
                 "cpu",
                 json!("max"),
-                "CPU model: \"max\" on n2, \"qemu64,svm=off\" on n1; also different: CPU features, CPU bits",
+                "CPU model: \"max\" on n2, \"qemu64,svm=off,vmx=off\" on n1; also different: CPU features, CPU bits",
             ),
             (
                 "memory_mib",

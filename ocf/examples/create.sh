@@ -1,14 +1,15 @@
 #!/bin/sh
-# Creates the resource of vm1.json on a running two-node cluster with fencing. Run it once, on one node.
+# Creates the resource of vm1.xml on a running two-node cluster with fencing. Run it once, on one node.
 set -eu
 
-# The same file on both nodes: /etc/kemari/vm1.json. Fencing must work before anything is protected.
+# The same file on both nodes: /etc/kemari/vm1.xml. Fencing must work before anything is protected.
 pcs property set stonith-enabled=true
 
 # Two instances: the promoted one runs the guest, the other holds the replica. Without notify=true: with it every
 # failover waits for five notifications between fencing and promote.
 pcs resource create vm1 ocf:kemari:vm \
-  config=/etc/kemari/vm1.json \
+  config=/etc/kemari/vm1.xml \
+  sync_address='n1:10.77.2.1;n2:10.77.2.2' \
   op start timeout=90s \
   op stop timeout=60s \
   op promote timeout=120s \

@@ -1,6 +1,8 @@
 import { mkdir, open } from 'node:fs/promises';
 import { translate } from '../config/engine-spec.js';
-import { checkRequirements, readVmConfig } from '../config/read-config.js';
+import { readVm } from '../config/read-config.js';
+import { checkRequirements } from '../config/requirements.js';
+import { syncEnds } from '../config/sync-ends.js';
 import { actionBudget } from '../pacemaker/environment.js';
 import { exitCode } from '../pacemaker/exit-codes.js';
 import { readParameters } from '../pacemaker/parameters.js';
@@ -12,26 +14,28 @@ import { sweep } from '../supervise/sweep.js';
 import { awaitSupervisor, reviveSupervisor } from './await-supervisor.js';
 import { contextOf, wasStarted } from './context.js';
 import { nodeOf } from './node.js';
+import { addressesOf } from './sync-addresses.js';
 
 /** Starts supervisor and engine, as a secondary with an empty replica. Never waits for a sync. */
 export async function start(env: Environment): Promise<number> {
   const { paths, resource } = contextOf(env);
-  const parameters = readParameters(env);
+  const values = readParameters(env);
   requireRoot();
   const deadline = Date.now() + actionBudget(env);
 
   if (wasStarted(paths) && (await runsAlready(paths, env, deadline))) return exitCode.ok;
 
-  const config = await readVmConfig(parameters.config);
-  await checkRequirements(parameters.config, config);
+  const vm = await readVm(values.config);
+  await checkRequirements(vm, values);
   const node = await nodeOf(env);
-  const spec = translate(config, parameters.config, node, paths, libraryDir(env));
+  const ends = syncEnds(await addressesOf(values), values.sync_port, node);
+  const spec = translate({ vm, values, node, ends }, paths, libraryDir(env));
 
   // Two starts at once meet at the supervisor's lock; what is written is the same for both.
   await createLogDir(paths.log_dir);
   await createConsoleLog(spec.machine.console_log);
-  const { uuid: vm_uuid } = config;
-  const { log_level } = parameters;
+  const { uuid: vm_uuid } = vm;
+  const { log_level } = values;
   await createRunDir(paths, { version: 1, resource, node, peer: spec.peer.node, vm_uuid, log_level }, spec);
   try {
     const child = await startSupervisor(paths, env);

@@ -62,11 +62,11 @@ function describeProgress(progress: Fields): string {
 
 /** For what a guest that stands still waits; an engine of another version may have other reasons. */
 const pausedFor = new Map([
-  ['hold', 'the outputs that wait for the other host come near limits.hold_bytes'],
-  ['ack', 'tuning.commit is sync, and the other host has not acknowledged the last checkpoint'],
+  ['hold', 'the outputs that wait for the other host come near hold_mib'],
+  ['ack', 'commit is sync, and the other host has not acknowledged the last checkpoint'],
   [
     'epoch',
-    'it has reached max_epoch_age_ms or max_epoch_bytes (without a link: sixteen times max_epoch_bytes), and the last checkpoint is not acknowledged',
+    'it has reached epoch_age or epoch_mib (without a link: sixteen times epoch_mib), and the last checkpoint is not acknowledged',
   ],
 ]);
 

@@ -1,21 +1,22 @@
 import { existsSync } from 'node:fs';
-import { translate } from '../config/engine-spec.js';
-import { checkRequirements, readVmConfig } from '../config/read-config.js';
+import { readVm } from '../config/read-config.js';
+import { checkRequirements } from '../config/requirements.js';
+import { syncEnds } from '../config/sync-ends.js';
 import { exitCode } from '../pacemaker/exit-codes.js';
 import { readParameters } from '../pacemaker/parameters.js';
 import { AgentError } from '../common/error.js';
-import { libraryDir, pathsOf, type Environment } from '../common/paths.js';
+import { libraryDir, type Environment } from '../common/paths.js';
 import { join } from 'node:path';
+import { addressesOf } from './sync-addresses.js';
 
 /**
  * Level 0 judges the parameters, which are the same everywhere: the tool that creates the resource may run on a node
  * without the VM's files. Level 10 judges this host too. Neither asks for meta attributes: they come after creation.
  */
 export async function validateAll(env: Environment): Promise<number> {
-  const parameters = readParameters(env);
+  const values = readParameters(env);
   if (Number(env['OCF_CHECK_LEVEL'] ?? 0) < 10) return exitCode.ok;
-  const config = await readVmConfig(parameters.config);
-  await checkRequirements(parameters.config, config);
+  await checkRequirements(await readVm(values.config), values);
   const libraries = libraryDir(env);
   for (const file of ['kemari-engine', 'libkemari_preload.so']) {
     if (!existsSync(join(libraries, file))) {
@@ -27,7 +28,7 @@ export async function validateAll(env: Environment): Promise<number> {
   }
   const node = env['OCF_RESKEY_CRM_meta_on_node'];
   if (node !== undefined && node !== '') {
-    translate(config, parameters.config, node, pathsOf(env['OCF_RESOURCE_INSTANCE'] ?? 'vm', env), libraries);
+    syncEnds(await addressesOf(values), values.sync_port, node);
   }
   return exitCode.ok;
 }

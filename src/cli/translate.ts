@@ -1,5 +1,5 @@
 import yargs from 'yargs';
-import { parameters } from '../pacemaker/parameters.js';
+import { parameterList } from '../pacemaker/parameters.js';
 import { AgentError } from '../common/error.js';
 import type { Environment } from '../common/paths.js';
 import { version } from '../common/version.js';
@@ -12,11 +12,12 @@ function usageOf(command: Command): string {
   return [command.name, ...places].join(' ');
 }
 
-const parameterHelp = parameters
-  .map(
-    (parameter) =>
-      `  OCF_RESKEY_${parameter.name}  ${parameter.long}${parameter.required ? ' (required)' : ''}`,
-  )
+const parameterHelp = parameterList
+  .map(([name, { fallback, long }]) => {
+    const otherwise =
+      fallback === undefined ? 'required' : fallback === '' ? undefined : `default ${fallback}`;
+    return `  OCF_RESKEY_${name}  ${long.replaceAll('\n', ' ')}${otherwise === undefined ? '' : ` (${otherwise})`}`;
+  })
   .join('\n');
 
 /** The one translator of the commands' data for yargs, for the commands that people type. */

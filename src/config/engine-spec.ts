@@ -1,10 +1,15 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import * as v from 'valibot';
-import { AgentError } from '../common/error.js';
 import type { ResourcePaths } from '../common/paths.js';
 import { epochLimits, tuning } from '../common/tuning.js';
-import type { VmConfig } from './vm-config.js';
+import type { Vm } from '../domain/vm.js';
+import type { ParameterValues } from '../pacemaker/parameters.js';
+import type { SyncEnds } from './sync-ends.js';
+
+const MIB = 1 << 20;
+/** Microseconds. */
+const MS = 1000;
 
 const endpoint = { address: v.string(), port: v.number() };
 
@@ -27,10 +32,14 @@ export const engineSpec = v.strictObject({
     qemu: v.string(),
     type: v.string(),
     cpu: v.string(),
+    hpet: v.boolean(),
     accel: v.picklist(['auto', 'kvm', 'tcg']),
     tracker: v.picklist(['auto', 'pagemap-scan', 'compare']),
     memory_mib: v.number(),
     vcpus: v.number(),
+    topology: v.nullable(
+      v.strictObject({ sockets: v.number(), dies: v.number(), cores: v.number(), threads: v.number() }),
+    ),
     firmware: v.string(),
     kernel: v.string(),
     initrd: v.string(),
@@ -50,53 +59,74 @@ export function tapName(resource: string): string {
   return `k${createHash('sha256').update(resource).digest('hex').slice(0, 10)}`;
 }
 
-/** @throws AgentError bad-config: the config does not name this node. */
+/** QEMU's executable on this host. */
+export function qemuOf(vm: Vm): string {
+  return vm.emulator ?? '/usr/bin/qemu-system-x86_64';
+}
+
+export interface Description {
+  readonly vm: Vm;
+  readonly values: ParameterValues;
+  readonly node: string;
+  readonly ends: SyncEnds;
+}
+
 export function translate(
-  config: VmConfig,
-  configPath: string,
-  node: string,
+  { vm, values, node, ends }: Description,
   paths: ResourcePaths,
   libraryDir: string,
 ): EngineSpec {
-  const listen = config.sync[node];
-  const peer = Object.entries(config.sync).find(([name]) => name !== node);
-  if (!listen || !peer) {
-    throw new AgentError(
-      'bad-config',
-      `${configPath}: key "sync" names ${Object.keys(config.sync).join(' and ')}, but this node is ${node}: use the names that crm_node -l shows`,
-    );
-  }
   return {
     version: 1,
     resource: paths.resource,
     node,
-    listen,
-    peer: { node: peer[0], ...peer[1] },
-    transport: config.transport === 'tls' ? { kind: 'tls', key: config.key } : { kind: 'plain' },
+    ...ends,
+    transport: values.transport === 'tls' ? { kind: 'tls', key: values.key } : { kind: 'plain' },
     runtime_dir: paths.run_dir,
     control_socket: paths.engine_socket,
     preload: join(libraryDir, 'libkemari_preload.so'),
     machine: {
-      uuid: config.uuid,
-      qemu: config.qemu,
-      type: config.machine,
-      cpu: config.cpu,
-      accel: config.accel,
-      tracker: config.tracker,
-      memory_mib: config.memory_mib,
-      vcpus: config.vcpus,
-      firmware: config.firmware,
-      kernel: config.kernel,
-      initrd: config.initrd,
-      cmdline: config.cmdline,
-      console_log: config.console_log ?? paths.console_log,
-      interfaces: config.interfaces.map(({ mac, bridge, tap }) => ({
+      uuid: vm.uuid,
+      qemu: qemuOf(vm),
+      type: vm.machine,
+      cpu: vm.cpu,
+      hpet: vm.hpet,
+      accel: vm.accel,
+      tracker: values.tracker,
+      memory_mib: vm.memory_mib,
+      vcpus: vm.vcpus,
+      topology: vm.topology ?? null,
+      firmware: vm.firmware ?? '/usr/share/seabios/bios-256k.bin',
+      kernel: vm.kernel,
+      initrd: vm.initrd,
+      cmdline: vm.cmdline,
+      console_log: vm.console_log ?? paths.console_log,
+      interfaces: vm.interfaces.map(({ mac, bridge, tap }) => ({
         mac,
         tap: tap ?? tapName(paths.resource),
         bridge,
       })),
     },
-    tuning: config.tuning,
-    limits: config.limits,
+    tuning: tuningOf(values),
+    limits: {
+      max_epoch_age_ms: values.epoch_age / MS,
+      max_epoch_bytes: values.epoch_mib * MIB,
+      hold_bytes: values.hold_mib * MIB,
+      ack_timeout_ms: values.ack_timeout / MS,
+      time_catch_up_max_ms: values.time_catch_up / MS,
+      wake_latency_us: values.wake_latency,
+    },
+  };
+}
+
+/** What a running engine can be told anew. */
+export function tuningOf(values: ParameterValues): EngineSpec['tuning'] {
+  return {
+    sync_mode: values.sync_mode,
+    commit: values.commit,
+    interval_ms: values.interval / MS,
+    latency_budget_ms: values.latency_budget / MS,
+    paused_max_percent: values.paused_max,
+    compression: values.compression,
   };
 }

@@ -1,4 +1,4 @@
-import { parameters } from './parameters.js';
+import { parameterList } from './parameters.js';
 
 interface ActionAdvice {
   readonly name: string;
@@ -8,7 +8,7 @@ interface ActionAdvice {
 }
 
 /** start never waits for a sync; demote may have to finish one. The two monitors differ, as Pacemaker demands. */
-const advice: readonly ActionAdvice[] = [
+export const advice: readonly ActionAdvice[] = [
   { name: 'start', timeout: '90s' },
   { name: 'stop', timeout: '60s' },
   { name: 'promote', timeout: '120s' },
@@ -38,12 +38,21 @@ function attributes(pairs: Readonly<Record<string, string | undefined>>): string
     .join('');
 }
 
-function parameterXml(parameter: (typeof parameters)[number]): string {
-  const fallback = 'default' in parameter ? parameter.default : undefined;
-  return `    <parameter${attributes({ name: parameter.name, required: parameter.required ? '1' : '0' })}>
-      <longdesc lang="en">${escape(parameter.long)}</longdesc>
-      <shortdesc lang="en">${escape(parameter.short)}</shortdesc>
-      <content${attributes({ type: parameter.type, default: fallback })}/>
+/** One line: the table's sentences are broken where its source is. */
+function sentence(text: string): string {
+  return escape(text.replaceAll('\n', ' '));
+}
+
+function parameterXml([name, one]: (typeof parameterList)[number]): string {
+  const { kind, fallback, reloadable = false, short, long } = one;
+  const required = fallback === undefined;
+  const flags = { name, required: required ? '1' : '0', reloadable: reloadable ? '1' : '0' };
+  // One that is nowhere if it is left out has no default.
+  const content = { type: kind.type, default: fallback === '' ? undefined : fallback };
+  return `    <parameter${attributes(flags)}>
+      <longdesc lang="en">${sentence(long)}</longdesc>
+      <shortdesc lang="en">${sentence(short)}</shortdesc>
+      <content${attributes(content)}/>
     </parameter>`;
 }
 
@@ -65,7 +74,7 @@ export function metadataXml(version: string): string {
   <longdesc lang="en">${escape(longDescription)}</longdesc>
   <shortdesc lang="en">Virtual machine that survives the death of its host</shortdesc>
   <parameters>
-${parameters.map(parameterXml).join('\n')}
+${parameterList.map(parameterXml).join('\n')}
   </parameters>
   <actions>
 ${advice.map(actionXml).join('\n')}

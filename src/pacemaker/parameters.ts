@@ -1,69 +1,192 @@
 import { AgentError } from '../common/error.js';
 import type { Environment } from '../common/paths.js';
+import { oneOf, path, syncAddresses, time, whole, type Kind } from './parameter-kinds.js';
 
 export const logLevels = ['trace', 'debug', 'info', 'warn', 'error'] as const;
 export type LogLevel = (typeof logLevels)[number];
 
-interface Parameter {
-  readonly name: string;
-  readonly type: 'string';
-  readonly required: boolean;
-  readonly default?: string;
+/** A parameter of the agent. */
+export interface Parameter<T = unknown> {
+  readonly kind: Kind<T>;
+  /** What it is if it is left out; a parameter without it must be given. */
+  readonly fallback?: string;
+  /** A running VM takes another value as it is (reload-agent); any other parameter restarts it. */
+  readonly reloadable?: boolean;
   readonly short: string;
+  /** Whole sentences; what it may be, and what that means. */
   readonly long: string;
-  /** @returns what is wrong with the value, as the rest of "parameter NAME ..." */
-  complaint(value: string): string | undefined;
 }
+
+function parameter<T>(one: Parameter<T>): Parameter<T> {
+  return one;
+}
+
+const MS = 1000;
+const S = 1_000_000;
 
 /** The one table of the OCF parameters: validation, metadata and help are made from it. */
-export const parameters = [
-  {
-    name: 'config',
-    type: 'string',
-    required: true,
-    short: 'VM config file',
-    long: 'Path of the JSON file that describes the virtual machine and the two hosts. It must be the same on both nodes.',
-    complaint: (value) =>
-      value.startsWith('/')
-        ? undefined
-        : `must be an absolute path such as /etc/kemari/vm1.json, not "${value}"`,
-  },
-  {
-    name: 'log_level',
-    type: 'string',
-    required: false,
-    default: 'info',
+export const parameters = {
+  config: parameter({
+    kind: path('/etc/kemari/vm1.xml'),
+    short: 'libvirt domain XML of the VM',
+    long: `Path of the libvirt domain XML that describes the virtual machine, the same file on every node. kemari check-config FILE
+says what the VM will look like, or what of the description is not supported and what to write instead.`,
+  }),
+  sync_address: parameter({
+    kind: syncAddresses,
+    fallback: '',
+    short: 'Addresses of the nodes on the sync network',
+    long: `Nodes, as crm_node -l names them, and their addresses on the network that checkpoints travel on:
+"n1:10.0.0.1;n2:10.0.0.2". A port after an address ("n1:10.0.0.1:7901", "n1:[fd00::1]:7901") is used in place of sync_port.`,
+  }),
+  sync_port: parameter({
+    kind: whole(1, 65_535),
+    fallback: '7900',
+    short: 'TCP port of the sync network',
+    long: 'TCP port on which the nodes take checkpoints of this VM. Each VM of a node needs one of its own.',
+  }),
+  transport: parameter({
+    kind: oneOf('tls', 'plain'),
+    fallback: 'tls',
+    short: 'How checkpoints travel',
+    long: `tls: TLS 1.3 between hosts that have the same key. plain: as they are, for a network that nobody else can reach; whoever
+reaches it can read and change the guest.`,
+  }),
+  key: parameter({
+    kind: path('/etc/kemari/sync.key'),
+    fallback: '/etc/kemari/sync.key',
+    short: 'Key of the sync network',
+    long: 'Path of the key that kemari keygen has made, the same on every node and of root alone.',
+  }),
+  sync_mode: parameter({
+    kind: oneOf('adaptive', 'event', 'interval'),
+    fallback: 'adaptive',
+    reloadable: true,
+    short: 'When a checkpoint is made',
+    long: `event: each output of the guest asks for a checkpoint, at once. adaptive: the same, but outputs that are about to follow
+are waited for. interval: the clock asks.`,
+  }),
+  commit: parameter({
+    kind: oneOf('pipelined', 'sync'),
+    fallback: 'pipelined',
+    reloadable: true,
+    short: 'What the guest does until a checkpoint is acknowledged',
+    long: `pipelined: the guest runs on as soon as it is captured, and its outputs wait. sync: it stands still until the other node
+has acknowledged the checkpoint.`,
+  }),
+  latency_budget: parameter({
+    kind: time(MS, 0, S),
+    fallback: '5ms',
+    reloadable: true,
+    short: 'Longest wait of an output for others',
+    long: 'Longest time for which the mode adaptive makes an output wait for others.',
+  }),
+  interval: parameter({
+    kind: time(MS, MS, 10 * S),
+    fallback: '20ms',
+    reloadable: true,
+    short: 'Time between checkpoints in the mode interval',
+    long: 'Time between two checkpoints in the mode interval.',
+  }),
+  paused_max: parameter({
+    kind: whole(10, 100),
+    fallback: '75',
+    reloadable: true,
+    short: 'Largest share of time for checkpoints (percent)',
+    long: `Largest share of the guest's time that checkpoints may take, in percent; beyond it they come later, but never later than
+epoch_age and epoch_mib allow. 100: no bound.`,
+  }),
+  compression: parameter({
+    kind: oneOf('auto', 'off', 'lz4', 'zstd'),
+    fallback: 'auto',
+    reloadable: true,
+    short: 'Compression of checkpoints',
+    long: `off, lz4, zstd: what travels is packed by that, if it gets shorter. auto: by what is measured to be fastest over this
+network.`,
+  }),
+  epoch_age: parameter({
+    kind: time(MS, 5 * MS, 10 * S),
+    fallback: '100ms',
+    short: 'Longest time between checkpoints',
+    long: `A checkpoint is made at least this often, whatever the mode. While the last one is on its way the guest stands still at
+this bound.`,
+  }),
+  epoch_mib: parameter({
+    kind: whole(1, 1024),
+    fallback: '16',
+    short: 'Most that the guest writes between checkpoints (MiB)',
+    long: `A checkpoint is made when the guest has written this much since the last one, in MiB. Without the other node it may write
+sixteen times as much and stands still then.`,
+  }),
+  hold_mib: parameter({
+    kind: whole(1, 256),
+    fallback: '4',
+    short: 'Most outputs that wait (MiB)',
+    long: `Outputs that may wait for their checkpoint, in MiB; at half of it the guest is paused until they are acknowledged. None is
+dropped.`,
+  }),
+  ack_timeout: parameter({
+    kind: time(MS, 100 * MS, 60 * S),
+    fallback: '3s',
+    short: 'When the other node counts as lost',
+    long: 'The other node counts as lost when it has not acknowledged a checkpoint for this long.',
+  }),
+  time_catch_up: parameter({
+    kind: time(MS, 0, 86_400 * S),
+    fallback: '15s',
+    short: "By how much the guest's clocks are set forward",
+    long: `By how much the clocks of a guest that stood still are set forward at once, at most; 0: they stand still with it. Linux
+without KVM takes 20 s for a lockup.`,
+  }),
+  wake_latency: parameter({
+    kind: time(1, 0, 2000 * S),
+    fallback: '0',
+    short: 'How long processors may take to wake up',
+    long: `How long the processors of both nodes may take to wake up while more than a hundred checkpoints a second are made. 0 keeps
+them from sleeping, which halves what a checkpoint adds to an answer and costs power; 2000s leaves them alone.`,
+  }),
+  tracker: parameter({
+    kind: oneOf('auto', 'pagemap-scan', 'compare'),
+    fallback: 'auto',
+    short: 'How written pages are found',
+    long: `pagemap-scan: the kernel is asked (Linux 6.7 or later). compare: all RAM is compared with its last copy, with any kernel;
+that takes as much memory again, and about 0.1 s for each GiB in each checkpoint. auto: compare only if it must be.`,
+  }),
+  log_level: parameter({
+    kind: oneOf(...logLevels),
+    fallback: 'info',
     short: 'Log level',
     long: `What goes to /var/log/kemari: ${logLevels.join(', ')}.`,
-    complaint: (value) =>
-      logLevels.some((level) => level === value)
-        ? undefined
-        : `must be one of ${logLevels.join(', ')}, not "${value}"`,
-  },
-] as const satisfies readonly Parameter[];
+  }),
+} as const;
 
-export interface ParameterValues {
-  readonly config: string;
-  readonly log_level: LogLevel;
-}
+export type ParameterName = keyof typeof parameters;
+export type ParameterValues = {
+  readonly [Name in ParameterName]: (typeof parameters)[Name] extends Parameter<infer T> ? T : never;
+};
+
+/** Every parameter with its name, in the order in which people read them. */
+export const parameterList: readonly (readonly [ParameterName, Parameter])[] = Object.entries(parameters) as [
+  ParameterName,
+  Parameter,
+][];
 
 /** @throws AgentError bad-parameter: wrong on every node. */
 export function readParameters(env: Environment): ParameterValues {
-  const values = new Map<string, string>();
-  for (const parameter of parameters as readonly Parameter[]) {
-    const given = env[`OCF_RESKEY_${parameter.name}`];
-    const value = given === undefined || given === '' ? parameter.default : given;
-    if (value === undefined) {
-      throw new AgentError(
-        'bad-parameter',
-        `parameter ${parameter.name} is missing: set it to the ${parameter.short} (pcs resource update RESOURCE ${parameter.name}=...)`,
-      );
-    }
-    const complaint = parameter.complaint(value);
-    if (complaint !== undefined) {
-      throw new AgentError('bad-parameter', `parameter ${parameter.name} ${complaint}`);
-    }
-    values.set(parameter.name, value);
+  return Object.fromEntries(
+    parameterList.map(([name, one]) => [name, valueOf(name, one, env[`OCF_RESKEY_${name}`] ?? '')]),
+  ) as unknown as ParameterValues;
+}
+
+function valueOf(name: string, { kind, fallback, short }: Parameter, given: string): unknown {
+  const text = given === '' ? fallback : given;
+  if (text === undefined) {
+    throw new AgentError(
+      'bad-parameter',
+      `parameter ${name} is missing: set it to the ${short} (pcs resource update RESOURCE ${name}=...)`,
+    );
   }
-  return { config: values.get('config') ?? '', log_level: (values.get('log_level') ?? 'info') as LogLevel };
+  const parsed = kind.parse(text);
+  if ('complaint' in parsed) throw new AgentError('bad-parameter', `parameter ${name} ${parsed.complaint}`);
+  return parsed.value;
 }

@@ -1,6 +1,7 @@
 import { execa } from 'execa';
 import { AgentError, quote } from '../common/error.js';
 import { limits } from '../common/limits.js';
+import { attributesOfNodes, parseCib } from './cib.js';
 
 /** Pacemaker's command line tools, each call bounded: a cluster in trouble must not hold up the guest's supervisor. */
 async function tool(name: string, args: readonly string[]): Promise<string> {
@@ -33,6 +34,12 @@ export function readNodeName(output: string): string {
   if (/\p{Cc}/u.test(name))
     throw new AgentError('missing-requirement', `crm_node -n printed what is no name: ${quote(name)}`);
   return name;
+}
+
+/** A permanent node attribute, by node. @throws AgentError when the cluster on this node does not say. */
+export async function nodeAttributes(name: string): Promise<Map<string, string>> {
+  const section = await tool('cibadmin', ['--query', '--scope', 'nodes']);
+  return attributesOfNodes(parseCib(section), name);
 }
 
 /** Quorum, as this node sees it now. No answer is no quorum. */

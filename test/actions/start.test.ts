@@ -75,9 +75,36 @@ test('a console log that is there stays as it is; one that cannot be made is nam
   expect(await host.run('start')).toMatchObject({ code: 0 });
   expect(await readFile(host.paths.console_log, 'utf8')).toBe('what the guest said before\n');
   expect(await host.run('stop')).toMatchObject({ code: 0 });
-  await host.writeConfig({ console_log: '/nowhere/vm1.console' });
+  await host.describe({ console_log: '/nowhere/vm1.console' });
   const started = await host.run('start');
   expect(started.code).toBe(1);
   expect(started.reason).toContain('the console log /nowhere/vm1.console cannot be created');
   expect((await host.journal()).filter((line) => line === 'start')).toHaveLength(1);
+});
+
+test('the addresses of the sync network may be attributes of the nodes', async () => {
+  const host = await Host.create({ status: inSync });
+  const unset = { OCF_RESKEY_sync_address: '' };
+  const nodes = (addresses: readonly string[]): Promise<void> =>
+    writeFile(
+      join(host.folder, 'cluster', 'nodes.xml'),
+      `<nodes>${addresses
+        .map(
+          (address, index) =>
+            `<node id="${index + 1}" uname="n${index + 1}"><instance_attributes id="a${index}"><nvpair id="b${index}" name="kemari-sync-address" value="${address}"/></instance_attributes></node>`,
+        )
+        .join('')}</nodes>`,
+    );
+  await nodes([]);
+  expect((await host.run('start', unset)).reason).toContain('no node has the attribute kemari-sync-address');
+  await nodes(['10.0.0.1']);
+  expect((await host.run('start', unset)).reason).toContain('not both nodes have the attribute');
+  await nodes(['10.0.0.1', 'host']);
+  expect((await host.run('start', unset)).reason).toContain('of n2 is "host": write an address');
+  await nodes(['10.0.0.1:7901', '10.0.0.2']);
+  expect(await host.run('start', { ...unset, OCF_RESKEY_sync_port: '7902' })).toMatchObject({ code: 0 });
+  expect(JSON.parse(await readFile(host.paths.spec, 'utf8'))).toMatchObject({
+    listen: { address: '10.0.0.1', port: 7901 },
+    peer: { node: 'n2', address: '10.0.0.2', port: 7902 },
+  });
 });

@@ -14,7 +14,7 @@ const [primary, secondary] = replies.flatMap(({ ok }) => (ok?.status ? [ok.statu
 test('status says how the guest is paused and how its clocks are doing', () => {
   const lines = describe({ resource: 'vm1', node: 'n1', engine: primary }).split('\n');
   expect(lines).toContain('  paused       48% of the last seconds');
-  expect(lines.join('\n')).toMatch(/ guest {8}stands still: it has reached max_epoch_age_ms/);
+  expect(lines.join('\n')).toMatch(/ guest {8}stands still: it has reached epoch_age/);
   expect(lines).toContain("  guest time   0 ms behind the host's");
 });
 

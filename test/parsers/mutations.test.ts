@@ -9,10 +9,12 @@ import { AgentError } from '../../src/common/error.js';
 import { limits } from '../../src/common/limits.js';
 import { lineSplitter, parseLine } from '../../src/common/line-channel.js';
 import { pathsOf, type ResourcePaths } from '../../src/common/paths.js';
-import { readVmConfig } from '../../src/config/read-config.js';
 import { engineSpec } from '../../src/config/engine-spec.js';
 import { engineEndError, readLastWords } from '../../src/engine/last-words.js';
 import { engineEvent, engineRequest, replyEnvelope, statusReply } from '../../src/engine/messages.js';
+import { readDomain } from '../../src/domain/read-domain.js';
+import { attributesOfNodes, parseCib } from '../../src/pacemaker/cib.js';
+import { parameterList, readParameters } from '../../src/pacemaker/parameters.js';
 import { readAttribute, readNodeName } from '../../src/pacemaker/tools.js';
 import { parseDiskWord } from '../../src/supervise/disk-word.js';
 import { DurableStore, initialState } from '../../src/supervise/durable-state.js';
@@ -92,26 +94,42 @@ parser('control messages', async () => {
   });
 });
 
-parser('the config of a VM', async () => {
-  const file = join(folder, 'vm1.json');
-  const sample = await readFile(new URL('../../ocf/examples/vm1.json', import.meta.url), 'utf8');
-  await tamper([sample], async (mutant) => {
-    await writeFile(file, mutant);
-    await readVmConfig(file);
-  });
+parser('the description of a VM', async () => {
+  const sample = await readFile(new URL('../../ocf/examples/vm1.xml', import.meta.url), 'utf8');
+  await tamper([sample], (mutant) => readDomain(mutant, 'vm1.xml'));
+});
+
+parser('the parameters of the agent', async () => {
+  const names = parameterList.map(([name]) => name);
+  const samples = parameterList.map(([, { fallback = '/etc/kemari/vm1.xml' }]) => fallback);
+  const below = random(seed);
+  await tamper([...samples, 'n1:10.0.0.1:7901;n2:[fd00::1]:7900'], (mutant) =>
+    readParameters({
+      OCF_RESKEY_config: '/etc/kemari/vm1.xml',
+      [`OCF_RESKEY_${names[below(names.length)] ?? ''}`]: mutant,
+    }),
+  );
+});
+
+parser("the nodes' attributes in the CIB", async () => {
+  const sample = `<nodes><node id="1" uname="n1"><instance_attributes id="nodes-1">
+    <nvpair id="nodes-1-a" name="kemari-sync-address" value="10.0.0.1"/></instance_attributes></node></nodes>`;
+  await tamper([sample], (mutant) => attributesOfNodes(parseCib(mutant), 'kemari-sync-address'));
 });
 
 test('a sentence repeats a part of what is wrong, however long that is, and still says what to do', async () => {
   const long = 'x'.repeat(50_000);
   const file = join(folder, 'long.json');
-  const sample = JSON.parse(
-    await readFile(new URL('../../ocf/examples/vm1.json', import.meta.url), 'utf8'),
-  ) as object;
-  for (const wrong of [{ [long]: 1 }, { machine: long }]) {
-    await writeFile(file, JSON.stringify({ ...sample, ...wrong }));
-    const refused = await readVmConfig(file).catch((error: unknown) => error as AgentError);
-    expect(refused).toBeInstanceOf(AgentError);
-    expect((refused as AgentError).message.length).toBeLessThan(1000);
+  const sample = await readFile(new URL('../../ocf/examples/vm1.xml', import.meta.url), 'utf8');
+  for (const wrong of [
+    sample.replaceAll('vcpu', long),
+    sample.replace('pc-i440fx-7.2', long),
+    sample.replace("type='kvm'", `type='${long}'`),
+    sample.replace("type='kvm'", `type='kvm' ${long}='1'`),
+    sample.replace('<acpi/>', long),
+  ]) {
+    expect(() => readDomain(wrong, 'vm1.xml')).toThrow(AgentError);
+    expect(() => readDomain(wrong, 'vm1.xml')).toThrow(/^.{1,1000}$/s);
   }
   await writeFile(paths.state, JSON.stringify({ ...initialState(long), [long]: 1 }));
   await writeFile(file, JSON.stringify({ [long]: 1 }));

@@ -1,7 +1,7 @@
 // What people get wrong: each ends in a sentence that Pacemaker shows, never in a hang or a fenced node.
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { configPath, vmConfig, writeConfig } from '../lab/kemari/config.js';
-import { createCommand } from '../lab/kemari/resource.js';
+import { domainPath, domainXml, writeDomain } from '../lab/kemari/domain.js';
+import { createCommand, type Parameters } from '../lab/kemari/resource.js';
 import type { FailedOperation } from '../lab/cluster-status.js';
 import { waitFor } from '../lab/wait-for.js';
 import { ProtectedGuest } from './protected-guest.js';
@@ -13,9 +13,9 @@ beforeAll(async () => {
 afterAll(() => hosts.lab.down());
 
 /** Creates a resource that cannot start, returns what Pacemaker says about it, and deletes it again. */
-async function failureOf(resource: string): Promise<FailedOperation> {
+async function failureOf(resource: string, parameters: Parameters = {}): Promise<FailedOperation> {
   const { lab } = hosts;
-  await lab.node('n1').run(createCommand(resource));
+  await lab.node('n1').run(createCommand(lab, resource, parameters));
   const failure = await waitFor(
     `a failure of ${resource} in crm_mon`,
     async () => (await lab.status('n1')).failures.find((one) => one.operation.startsWith(resource)),
@@ -27,39 +27,57 @@ async function failureOf(resource: string): Promise<FailedOperation> {
   return failure;
 }
 
-test('a config file that does not exist', async () => {
+test('a description that does not exist', async () => {
   const { exit_reason } = await failureOf('missing');
-  expect(exit_reason).toContain(configPath('missing'));
+  expect(exit_reason).toContain(domainPath('missing'));
   expect(exit_reason).toMatch(/does not exist/);
 });
 
-test('a config file that is not JSON', async () => {
-  await writeConfig(hosts.lab, 'garbled', '{ "uuid": ');
-  expect((await failureOf('garbled')).exit_reason).toMatch(/not JSON/);
+test('a description that is cut off', async () => {
+  await writeDomain(hosts.lab, 'garbled', domainXml().slice(0, 200));
+  expect((await failureOf('garbled')).exit_reason).toMatch(/garbled\.xml:\d+: not a libvirt domain/);
 });
 
-test('a misspelt key', async () => {
-  await writeConfig(hosts.lab, 'misspelt', { ...vmConfig(hosts.lab), memroy_mib: 256 });
-  expect((await failureOf('misspelt')).exit_reason).toMatch(/memroy_mib/);
+test('a misspelt element', async () => {
+  await writeDomain(hosts.lab, 'misspelt', domainXml().replaceAll('vcpu', 'vpcu'));
+  expect((await failureOf('misspelt')).exit_reason).toMatch(/misspelt\.xml:\d+: .*vcpu/);
+});
+
+test('a disk, which this version has not', async () => {
+  const disk = "<disk type='file' device='disk'><source file='/d.qcow2'/><target dev='vda'/></disk>";
+  await writeDomain(hosts.lab, 'diskful', domainXml().replace('<devices>', `<devices>${disk}`));
+  expect((await failureOf('diskful')).exit_reason).toMatch(/\[disk\] in \[devices\] is not supported: remove it/);
 });
 
 test('a kernel that is not there', async () => {
-  await writeConfig(hosts.lab, 'kernelless', { ...vmConfig(hosts.lab), kernel: '/nowhere/vmlinuz' });
+  await writeDomain(hosts.lab, 'kernelless', domainXml({ kernel: '/nowhere/vmlinuz' }));
   expect((await failureOf('kernelless')).exit_reason).toMatch(/\/nowhere\/vmlinuz/);
 });
 
+test('addresses that do not name the nodes', async () => {
+  await writeDomain(hosts.lab, 'placeless', domainXml());
+  const { exit_reason } = await failureOf('placeless', { sync_address: 'a:10.0.0.1;b:10.0.0.2' });
+  expect(exit_reason).toMatch(/sync_address names a and b, but this node is n\d/);
+});
+
+test('no addresses at all', async () => {
+  await writeDomain(hosts.lab, 'lonely', domainXml());
+  const { exit_reason } = await failureOf('lonely', { sync_address: '' });
+  expect(exit_reason).toMatch(/no node has the attribute kemari-sync-address/);
+});
+
 test('a sync port that something else has', async () => {
-  await writeConfig(hosts.lab, 'portless', vmConfig(hosts.lab, { port: 7901 }));
+  await writeDomain(hosts.lab, 'portless', domainXml());
   const listen =
     'use IO::Socket::INET; my $s = IO::Socket::INET->new(LocalPort => 7901, Listen => 1, ReuseAddr => 1) or die; sleep';
   for (const node of hosts.lab.nodes) await hosts.lab.node(node).start(['perl', '-e', listen]);
-  const { exit_reason } = await failureOf('portless');
+  const { exit_reason } = await failureOf('portless', { sync_port: '7901' });
   expect(exit_reason).toMatch(/7901/);
   for (const node of hosts.lab.nodes) await hosts.lab.node(node).run(['bash', '-c', 'kill $(pidof perl)']);
 });
 
 test('a state folder on a full disk', async () => {
-  await writeConfig(hosts.lab, 'diskless', vmConfig(hosts.lab));
+  await writeDomain(hosts.lab, 'diskless', domainXml());
   for (const node of hosts.lab.nodes) {
     const fill =
       'mkdir -p /var/lib/kemari/diskless && mount -t tmpfs -o size=4k,nr_inodes=8 tmpfs /var/lib/kemari/diskless && ' +

@@ -1,9 +1,9 @@
 // Where most stories begin: two hosts, and a guest that runs on one and is protected by the other.
 import { promotedNode } from '../lab/cluster-status.js';
 import { configureFencing } from '../lab/fencing.js';
-import { vmConfig, writeConfig, type VmConfigOptions } from '../lab/kemari/config.js';
+import { domainXml, writeDomain, type DomainOptions } from '../lab/kemari/domain.js';
 import { installKemari } from '../lab/kemari/install.js';
-import { createCommand, waitUntilPlaced } from '../lab/kemari/resource.js';
+import { createCommand, waitUntilPlaced, type Parameters } from '../lab/kemari/resource.js';
 import { resourceStatus, waitForState, waitUntilProtected, type EngineStatus } from '../lab/kemari/status.js';
 import { Lab } from '../lab/lab.js';
 import { waitFor } from '../lab/wait-for.js';
@@ -31,9 +31,9 @@ export class ProtectedGuest {
   }
 
   /** Creates the resource and returns when its guest is protected. */
-  async create(options: VmConfigOptions = {}): Promise<void> {
-    await writeConfig(this.lab, RESOURCE, vmConfig(this.lab, options));
-    await this.lab.node('n1').run(createCommand(RESOURCE));
+  async create(options: DomainOptions = {}, parameters: Parameters = {}): Promise<void> {
+    await writeDomain(this.lab, RESOURCE, domainXml(options));
+    await this.lab.node('n1').run(createCommand(this.lab, RESOURCE, parameters));
     await this.protected();
   }
 

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use crate::guest::accel::Accel;
-use crate::spec::Machine;
+use crate::spec::{Machine, Topology};
 
 /// Numbers of the descriptors that QEMU inherits.
 #[derive(Debug, Clone, Copy)]
@@ -62,8 +62,9 @@ pub fn arguments(
     add(
         "-machine",
         format!(
-            "{},memory-backend=ram,pflash0=firmware,vmport=off",
-            machine.machine_type
+            "{},memory-backend=ram,pflash0=firmware,vmport=off,hpet={}",
+            machine.machine_type,
+            if machine.hpet { "on" } else { "off" }
         )
         .into(),
     );
@@ -77,7 +78,7 @@ pub fn arguments(
         .into(),
     );
     add("-cpu", machine.cpu.clone().into());
-    add("-smp", machine.vcpus.to_string().into());
+    add("-smp", processors(machine).into());
     add("-m", format!("{memory}M").into());
     add(
         "-object",
@@ -145,6 +146,21 @@ pub fn arguments(
     list
 }
 
+fn processors(machine: &Machine) -> String {
+    let vcpus = machine.vcpus;
+    machine.topology.map_or_else(
+        || vcpus.to_string(),
+        |Topology {
+             sockets,
+             dies,
+             cores,
+             threads,
+         }| {
+            format!("cpus={vcpus},sockets={sockets},dies={dies},cores={cores},threads={threads}")
+        },
+    )
+}
+
 fn network_device(accel: Accel, mac: &impl std::fmt::Display) -> String {
     let ioeventfd = match accel {
         Accel::Kvm => "on",
@@ -178,6 +194,36 @@ mod tests {
             serde_json::from_str(include_str!("../../../test/contract/spec/engine.json"))
                 .expect("golden");
         spec.machine
+    }
+
+    fn list(machine: &Machine) -> String {
+        let fds = Descriptors {
+            ram: 3,
+            net: 4,
+            talk: 5,
+            orders: 6,
+            incoming: 7,
+        };
+        let list = arguments(machine, "vm1", Accel::Tcg, fds, Purpose::Boot);
+        let words: Vec<_> = list.iter().map(|word| word.to_string_lossy()).collect();
+        words.join(" ")
+    }
+
+    #[test]
+    fn processors_are_arranged_as_asked_and_a_timer_is_left_out() {
+        let mut machine = machine();
+        assert!(list(&machine).contains(" -smp 1 "));
+        assert!(list(&machine).contains(",hpet=on "));
+        machine.vcpus = 4;
+        machine.topology = Some(Topology {
+            sockets: 1,
+            dies: 1,
+            cores: 2,
+            threads: 2,
+        });
+        machine.hpet = false;
+        assert!(list(&machine).contains(" -smp cpus=4,sockets=1,dies=1,cores=2,threads=2 "));
+        assert!(list(&machine).contains(",hpet=off "));
     }
 
     #[test]

@@ -163,7 +163,7 @@ mod tests {
         assert_eq!(changed(|_| ()), "");
         assert_eq!(
             changed(|m| m.cpu = "max".to_owned()),
-            "CPU model: \"qemu64,svm=off\" on n1, \"max\" on n2; also different: QEMU's arguments"
+            "CPU model: \"qemu64,svm=off,vmx=off\" on n1, \"max\" on n2; also different: QEMU's arguments"
         );
         assert_eq!(
             changed(|m| m.memory_mib = 512),

@@ -34,6 +34,15 @@ impl Spec {
                 "1 to 64 are possible",
             );
         }
+        if let Some(topology) = machine.topology
+            && topology.vcpus() != u64::from(machine.vcpus)
+        {
+            return refuse(
+                "machine.topology",
+                format!("one of {} CPUs", topology.vcpus()),
+                "as many as machine.vcpus are expected",
+            );
+        }
         if machine.interfaces.len() != 1 {
             return refuse(
                 "machine.interfaces",

@@ -29,6 +29,11 @@ fn each_bad_value_is_refused_by_name() {
         ),
         ("\"vcpus\": 1", "\"vcpus\": 0", "machine.vcpus is 0"),
         (
+            "\"topology\": null",
+            r#""topology": {"sockets": 65535, "dies": 65535, "cores": 65535, "threads": 65535}"#,
+            "machine.topology is one of 18445618199572250625 CPUs",
+        ),
+        (
             "52:54:00:6b:00:01",
             "52:54:00:6b:00:zz",
             "machine.interfaces[0].mac",

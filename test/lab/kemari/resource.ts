@@ -2,12 +2,19 @@
 import type { Lab } from '../lab.js';
 import { promotedNode, unpromotedNodes } from '../cluster-status.js';
 import { waitFor } from '../wait-for.js';
-import { configPath } from './config.js';
+import { nodeAddress, nodeNumber } from '../networks.js';
+import { domainPath } from './domain.js';
+
+/** Parameters of the agent, beside those that it must have. */
+export type Parameters = Readonly<Record<string, string>>;
 
 /** `pcs resource create`, word by word. */
-export function createCommand(resource: string): string[] {
+export function createCommand(lab: Lab, resource: string, parameters: Parameters = {}): string[] {
+  const addresses = lab.nodes.map((node) => `${node}:${nodeAddress('sync', nodeNumber(node))}`);
+  const given = { config: domainPath(resource), sync_address: addresses.join(';'), ...parameters };
   return [
-    ...['pcs', 'resource', 'create', resource, 'ocf:kemari:vm', `config=${configPath(resource)}`],
+    ...['pcs', 'resource', 'create', resource, 'ocf:kemari:vm'],
+    ...Object.entries(given).flatMap(([name, value]) => (value === '' ? [] : [`${name}=${value}`])),
     ...[
       'op',
       'start',

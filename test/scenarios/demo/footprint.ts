@@ -1,6 +1,6 @@
 // What Kemari itself costs on a host: the engine's memory beyond the guest's, and the time of a monitor.
 import type { Lab } from '../../lab/lab.js';
-import { configPath } from '../../lab/kemari/config.js';
+import { domainPath } from '../../lab/kemari/domain.js';
 import { percentilesOf } from '../../lab/traffic/answers.js';
 
 const MONITOR_CALLS = 15;
@@ -36,7 +36,7 @@ export async function monitorTime_ms(lab: Lab, node: string, resource: string): 
   const environment = [
     ...['OCF_ROOT=/usr/lib/ocf', 'OCF_RA_VERSION_MAJOR=1', 'OCF_RA_VERSION_MINOR=1'],
     ...[`OCF_RESOURCE_INSTANCE=${resource}`, 'OCF_RESOURCE_TYPE=vm', 'OCF_RESOURCE_PROVIDER=kemari'],
-    ...[`OCF_RESKEY_config=${configPath(resource)}`, 'OCF_RESKEY_CRM_meta_timeout=20000'],
+    ...[`OCF_RESKEY_config=${domainPath(resource)}`, 'OCF_RESKEY_CRM_meta_timeout=20000'],
     ...['OCF_RESKEY_CRM_meta_interval=5000', 'OCF_RESKEY_CRM_meta_notify=false'],
   ];
   const output = await lab.node(node).run(['env', ...environment, 'perl', '-e', program]);

@@ -26,7 +26,7 @@ export class Narrator {
 
   /** A command as an operator would type it. */
   command(node: string, command: readonly string[]): void {
-    console.log(this.#style('cyan', `${node}# ${command.join(' ')}`));
+    console.log(this.#style('cyan', `${node}# ${command.map(quoted).join(' ')}`));
   }
 
   /** What a command printed. */
@@ -82,4 +82,9 @@ export class Narrator {
 
 export function seconds(span_ms: number): string {
   return `${(span_ms / 1000).toFixed(1)} s`;
+}
+
+/** As a shell takes it for one word. */
+function quoted(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", String.raw`'\''`)}'`;
 }

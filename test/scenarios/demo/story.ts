@@ -3,7 +3,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promotedNode } from '../../lab/cluster-status.js';
 import { configureFencing } from '../../lab/fencing.js';
-import { configPath, vmConfig, writeConfig } from '../../lab/kemari/config.js';
+import { domainPath, domainXml, writeDomain } from '../../lab/kemari/domain.js';
 import { installKemari } from '../../lab/kemari/install.js';
 import { createCommand, moveCommand, waitUntilPlaced } from '../../lab/kemari/resource.js';
 import { resourceStatus, waitUntilProtected, type EngineStatus } from '../../lab/kemari/status.js';
@@ -79,16 +79,19 @@ export class DemoStory {
       'install Kemari and the guest image on both, make a key (kemari keygen) and copy it',
       Promise.all([configureFencing(lab), installKemari(lab)]),
     );
-    await writeConfig(lab, RESOURCE, vmConfig(lab));
-    this.#narrator.say(`the guest is described in ${configPath(RESOURCE)}, the same file on both hosts`);
+    await writeDomain(lab, RESOURCE, domainXml());
+    this.#narrator.say(
+      `the guest's libvirt domain XML is ${domainPath(RESOURCE)}, the same file on both hosts`,
+    );
   }
 
   async #create(): Promise<string> {
     const lab = this.#lab;
     const narrator = this.#narrator;
     narrator.title('A protected virtual machine');
-    narrator.command('n1', createCommand(RESOURCE));
-    await lab.node('n1').run(createCommand(RESOURCE));
+    const create = createCommand(lab, RESOURCE);
+    narrator.command('n1', create);
+    await lab.node('n1').run(create);
     const promoted = await narrator.wait('start and promote', waitUntilPlaced(lab, 'n1', RESOURCE, 120_000));
     await narrator.wait(
       `copy the guest to the other host (${promoted} runs it)`,

@@ -1,0 +1,34 @@
+import { AgentError } from '../common/error.js';
+import { parseSyncAddress, type SyncAddress, type SyncAddresses } from '../pacemaker/parameter-kinds.js';
+import type { ParameterValues } from '../pacemaker/parameters.js';
+import { nodeAttributes } from '../pacemaker/tools.js';
+
+/** Of a node: the address at which the other nodes reach it for checkpoints. */
+export const SYNC_ADDRESS_ATTRIBUTE = 'kemari-sync-address';
+
+/**
+ * The nodes' addresses on the sync network: the parameter's, or else the nodes' own attributes.
+ *
+ * @throws AgentError bad-config: there are none, or one that is no address. Whatever the tools of the cluster throw.
+ */
+export async function addressesOf({ sync_address }: ParameterValues): Promise<SyncAddresses> {
+  if (sync_address) return sync_address;
+  const found = new Map<string, SyncAddress>();
+  for (const [node, value] of await nodeAttributes(SYNC_ADDRESS_ATTRIBUTE)) {
+    const address = parseSyncAddress(value);
+    if (!address) {
+      throw new AgentError(
+        'bad-config',
+        `node attribute ${SYNC_ADDRESS_ATTRIBUTE} of ${node} is "${value.slice(0, 80)}": write an address such as 10.0.0.1 or 10.0.0.1:7900`,
+      );
+    }
+    found.set(node, address);
+  }
+  if (found.size < 2) {
+    throw new AgentError(
+      'bad-config',
+      `parameter sync_address is missing, and ${found.size === 0 ? 'no node has' : 'not both nodes have'} the attribute ${SYNC_ADDRESS_ATTRIBUTE}: set one of them (pcs node attribute NODE ${SYNC_ADDRESS_ATTRIBUTE}=ADDRESS)`,
+    );
+  }
+  return found;
+}

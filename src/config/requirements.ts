@@ -1,0 +1,31 @@
+import { constants } from 'node:fs';
+import { access } from 'node:fs/promises';
+import { AgentError, messageOf, systemCodeOf } from '../common/error.js';
+import type { Vm } from '../domain/vm.js';
+import type { ParameterValues } from '../pacemaker/parameters.js';
+import { qemuOf } from './engine-spec.js';
+import { checkSyncKey } from './sync-key.js';
+
+/** @throws AgentError missing-requirement: a file that the VM names is not on this host, or the key open to others. */
+export async function checkRequirements(vm: Vm, values: ParameterValues): Promise<void> {
+  const readable = { loader: vm.firmware, kernel: vm.kernel, initrd: vm.initrd };
+  for (const [name, file] of Object.entries(readable)) {
+    if (file === undefined) continue;
+    await access(file, constants.R_OK).catch((error: unknown) => {
+      throw new AgentError(
+        'missing-requirement',
+        `${values.config}: <${name}> names ${file}, which cannot be read on this host (${systemCodeOf(error) ?? messageOf(error)}): put the file there`,
+        { cause: error },
+      );
+    });
+  }
+  if (values.transport === 'tls') await checkSyncKey(values.key);
+  const qemu = qemuOf(vm);
+  await access(qemu, constants.X_OK).catch((error: unknown) => {
+    throw new AgentError(
+      'missing-requirement',
+      `${qemu} cannot be run (${systemCodeOf(error) ?? messageOf(error)}): install QEMU (apt-get install qemu-system-x86)`,
+      { cause: error },
+    );
+  });
+}

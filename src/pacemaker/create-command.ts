@@ -1,0 +1,22 @@
+import { advice } from './metadata.js';
+
+/** `pcs resource create` for a VM, as a person would type it: one line per operation. */
+export function createCommand(resource: string, parameters: readonly string[]): string {
+  const operations = advice
+    .filter(({ name }) => name !== 'meta-data' && name !== 'validate-all' && name !== 'notify')
+    .map(({ name, timeout, interval, role }) =>
+      [
+        'op',
+        name,
+        ...(interval === undefined ? [] : [`interval=${interval}`]),
+        `timeout=${timeout}`,
+        ...(role === undefined ? [] : [`role=${role}`]),
+      ].join(' '),
+    );
+  return [
+    `pcs resource create ${resource} ocf:kemari:vm`,
+    ...parameters,
+    ...operations,
+    'promotable promoted-max=1 clone-max=2 interleave=true notify=false',
+  ].join(' \\\n  ');
+}

@@ -1,0 +1,135 @@
+import { isIP } from 'node:net';
+
+/** What became of a value; a complaint is the rest of "parameter NAME ...". */
+export type Parsed<T> = { readonly value: T } | { readonly complaint: string };
+
+/** How the values of a parameter are written. */
+export interface Kind<T> {
+  /** The type of its content in the metadata; what ocf-tester's DTD and pcs's schemas both know. */
+  readonly type: 'string' | 'integer' | 'time';
+  /** All that it may be, if that can be listed. */
+  readonly words?: readonly T[];
+  parse(text: string): Parsed<T>;
+}
+
+/** Values come from people: a long one is shown in part. */
+function shown(text: string): string {
+  return text.length <= 80 ? `"${text}"` : `"${text.slice(0, 80)}…"`;
+}
+
+function refused(expected: string, text: string): { readonly complaint: string } {
+  return { complaint: `must be ${expected}, not ${shown(text)}` };
+}
+
+export function path(example: string): Kind<string> {
+  return {
+    type: 'string',
+    parse: (text) =>
+      /^\/[^\p{Cc}]{1,1023}$/u.test(text)
+        ? { value: text }
+        : refused(`an absolute path such as ${example}`, text),
+  };
+}
+
+export function oneOf<const T extends string>(...words: readonly T[]): Kind<T> {
+  return {
+    type: 'string',
+    words,
+    parse(text) {
+      const value = words.find((word) => word === text);
+      return value === undefined ? refused(`one of ${words.join(', ')}`, text) : { value };
+    },
+  };
+}
+
+export function whole(least: number, most: number): Kind<number> {
+  return {
+    type: 'integer',
+    parse(text) {
+      const value = /^\d{1,12}$/.test(text) ? Number(text) : Number.NaN;
+      return value >= least && value <= most
+        ? { value }
+        : refused(`a whole number from ${least} to ${most}`, text);
+    },
+  };
+}
+
+/** Microseconds of Pacemaker's units of time; a number without one is in seconds. */
+const UNITS: Readonly<Record<string, number>> = {
+  '': 1_000_000,
+  us: 1,
+  usec: 1,
+  ms: 1000,
+  msec: 1000,
+  s: 1_000_000,
+  sec: 1_000_000,
+  m: 60_000_000,
+  min: 60_000_000,
+  h: 3_600_000_000,
+  hr: 3_600_000_000,
+};
+
+function shownTime(us: number): string {
+  if (us === 0) return '0';
+  const [name, scale] = (
+    [
+      ['s', 1_000_000],
+      ['ms', 1000],
+    ] as const
+  ).find(([, one]) => us % one === 0) ?? ['us', 1];
+  return `${us / scale}${name}`;
+}
+
+/** A time, in microseconds, that is whole in `grain` of them. */
+export function time(grain: number, least: number, most: number): Kind<number> {
+  const expected = `a time from ${shownTime(least)} to ${shownTime(most)}${grain > 1 ? ` in whole ${grain === 1000 ? 'ms' : 's'}` : ''}`;
+  return {
+    type: 'time',
+    parse(text) {
+      const [, digits = '', unit = ''] = /^(\d{1,12})\s*([a-z]*)$/.exec(text) ?? [];
+      const scale = digits !== '' && Object.hasOwn(UNITS, unit) ? UNITS[unit] : undefined;
+      const value = scale === undefined ? Number.NaN : Number(digits) * scale;
+      return value >= least && value <= most && value % grain === 0 ? { value } : refused(expected, text);
+    },
+  };
+}
+
+/** Where a node's engine is reached. */
+export interface SyncAddress {
+  readonly address: string;
+  /** If it is not the one of all nodes. */
+  readonly port: number | undefined;
+}
+
+/** Reads `10.0.0.1`, `10.0.0.1:7900`, `fd00::1` and `[fd00::1]:7900`. */
+export function parseSyncAddress(text: string): SyncAddress | undefined {
+  if (isIP(text) !== 0) return { address: text, port: undefined };
+  const [, bracketed, plain, digits] = /^(?:\[([0-9a-fA-F:.]+)\]|([0-9.]+))(?::(\d{1,5}))?$/.exec(text) ?? [];
+  const address = bracketed ?? plain ?? '';
+  const port = digits === undefined ? undefined : Number(digits);
+  const isRight = isIP(address) === (bracketed === undefined ? 4 : 6);
+  return isRight && (port === undefined || (port >= 1 && port <= 65_535)) ? { address, port } : undefined;
+}
+
+export type SyncAddresses = ReadonlyMap<string, SyncAddress>;
+
+const EXAMPLE = '"n1:10.0.0.1;n2:10.0.0.2"';
+
+/** Nodes and their addresses, as Pacemaker's pcmk_host_map is written; nothing if they are elsewhere. */
+export const syncAddresses: Kind<SyncAddresses | undefined> = {
+  type: 'string',
+  parse(text) {
+    const entries = text.split(/[;,\s]+/).filter((one) => one !== '');
+    if (entries.length === 0) return { value: undefined };
+    const found = new Map<string, SyncAddress>();
+    for (const entry of entries) {
+      const [, node, rest = ''] = /^([A-Za-z0-9][A-Za-z0-9_.-]{0,254})[:=](.+)$/.exec(entry) ?? [];
+      const address = parseSyncAddress(rest);
+      if (node === undefined || address === undefined)
+        return refused(`nodes and addresses such as ${EXAMPLE}`, entry);
+      if (found.has(node)) return { complaint: `names ${node} twice: remove one` };
+      found.set(node, address);
+    }
+    return found.size >= 2 ? { value: found } : refused(`those of both nodes, such as ${EXAMPLE}`, text);
+  },
+};
