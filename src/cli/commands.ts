@@ -94,6 +94,38 @@ export const commands: readonly Command[] = [
       }),
   },
   {
+    name: 'check-config',
+    summary: 'Say what a VM will look like, or what is wrong with its description',
+    kind: 'person',
+    arguments: [{ name: 'file', required: true, summary: 'libvirt domain XML' }],
+    switches: [{ name: 'json', summary: 'one JSON object on one line' }],
+    examples: [['kemari check-config /etc/kemari/vm1.xml', 'all that is wrong with it, by line']],
+    run: async (_env, given) =>
+      (await import('../actions/check-config.js')).checkConfig({
+        file: given.arguments[0] ?? '',
+        json: given.switches.has('json'),
+      }),
+  },
+  {
+    name: 'import',
+    summary: 'Make the description of a VM that ocf:heartbeat:VirtualDomain runs today',
+    kind: 'person',
+    arguments: [
+      { name: 'file', required: true, summary: 'what virsh dumpxml wrote' },
+      { name: 'output', required: false, summary: 'where, if not /etc/kemari/NAME.xml' },
+    ],
+    switches: [{ name: 'force', summary: 'replace the file that is there' }],
+    examples: [
+      ['kemari import /etc/libvirt/qemu/db.xml', 'writes /etc/kemari/db.xml, and says what to type'],
+    ],
+    run: async (_env, given) =>
+      (await import('../actions/import-domain.js')).importDomain({
+        file: given.arguments[0] ?? '',
+        output: given.arguments[1],
+        force: given.switches.has('force'),
+      }),
+  },
+  {
     name: 'status',
     summary: 'Show the resources that run on this node',
     kind: 'person',

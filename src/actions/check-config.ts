@@ -1,0 +1,57 @@
+import { readConfigFile } from '../config/read-config.js';
+import { qemuOf } from '../config/engine-spec.js';
+import { judgeDomain } from '../domain/read-domain.js';
+import type { Complaint } from '../domain/place.js';
+import type { Vm } from '../domain/vm.js';
+import { exitCode } from '../pacemaker/exit-codes.js';
+
+/** `kemari check-config FILE`: what the VM will look like, or all that is wrong with its description. */
+export async function checkConfig({
+  file,
+  json,
+}: {
+  readonly file: string;
+  readonly json: boolean;
+}): Promise<number> {
+  const judged = judgeDomain(await readConfigFile(file), file);
+  if ('complaints' in judged) {
+    const complaints = judged.complaints.map(({ line, text }) => ({ line, text }));
+    process.stdout.write(json ? `${JSON.stringify({ file, complaints })}\n` : listed(file, complaints));
+    return exitCode.arguments;
+  }
+  process.stdout.write(
+    json ? `${JSON.stringify({ file, complaints: [], vm: judged.value })}\n` : describeVm(judged.value),
+  );
+  return exitCode.ok;
+}
+
+/** One line for each, as compilers write them. */
+export function listed(file: string, complaints: readonly Complaint[]): string {
+  return complaints.map(({ line, text }) => `${file}:${line}: ${text}\n`).join('');
+}
+
+function describeVm(vm: Vm): string {
+  const { sockets = 0, dies = 0, cores = 0, threads = 0 } = vm.topology ?? {};
+  const topology = vm.topology
+    ? ` (${sockets} sockets of ${dies} dies of ${cores} cores of ${threads} threads)`
+    : '';
+  const rows: readonly (readonly [string, string])[] = [
+    ['uuid', vm.uuid],
+    ['memory', `${vm.memory_mib} MiB`],
+    ['vCPUs', `${vm.vcpus}${topology}`],
+    ['CPU model', vm.cpu],
+    ['machine', vm.machine],
+    ['accelerator', vm.accel === 'auto' ? 'KVM, or emulation where it cannot be used' : 'emulation'],
+    ['QEMU', qemuOf(vm)],
+    ['firmware', vm.firmware ?? 'SeaBIOS'],
+    ['kernel', vm.kernel],
+    ['initrd', vm.initrd],
+    ['cmdline', vm.cmdline],
+    ...vm.interfaces.map(
+      ({ mac, bridge, tap, model }) =>
+        ['network', `${mac}, ${model}, bridge ${bridge}${tap === undefined ? '' : `, TAP ${tap}`}`] as const,
+    ),
+    ['console', vm.console_log ?? '/var/log/kemari/RESOURCE.console'],
+  ];
+  return `${vm.name}\n${rows.map(([name, value]) => `  ${name.padEnd(12)} ${value}\n`).join('')}`;
+}

@@ -1,0 +1,77 @@
+import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import { AgentError, messageOf, systemCodeOf } from '../common/error.js';
+import { readConfigFile } from '../config/read-config.js';
+import { convertDomain } from '../domain/convert-domain.js';
+import { nameOf } from '../domain/read-domain.js';
+import { createCommand } from '../pacemaker/create-command.js';
+import { exitCode } from '../pacemaker/exit-codes.js';
+import { listed } from './check-config.js';
+
+export interface ImportOptions {
+  /** What virsh dumpxml wrote. */
+  readonly file: string;
+  /** Where Kemari's description goes. */
+  readonly output: string | undefined;
+  readonly force: boolean;
+}
+
+/** `kemari import FILE [OUTPUT]`: makes Kemari's description of a VM of ocf:heartbeat:VirtualDomain, and says what to type. */
+export async function importDomain({ file, output, force }: ImportOptions): Promise<number> {
+  const text = await readConfigFile(file);
+  const name = nameOf(text, file) ?? 'vm1';
+  const path = resolve(output ?? `/etc/kemari/${name}.xml`);
+  const { text: converted, changes, left } = convertDomain(text, file);
+  await write(path, converted, force);
+  process.stdout.write(
+    [
+      ...(changes.length === 0
+        ? []
+        : ['changed, by the lines of the original:', indented(listed(file, changes))]),
+      `wrote ${path}`,
+      ...(left.length === 0
+        ? ['', ...commands(name, path)]
+        : [
+            '',
+            'not to be run yet; decide about each of these, and look again with',
+            `  kemari check-config ${path}`,
+            '',
+            indented(listed(path, left)),
+          ]),
+      '',
+    ].join('\n'),
+  );
+  return left.length === 0 ? exitCode.ok : exitCode.arguments;
+}
+
+function indented(lines: string): string {
+  return lines.replace(/^(?=.)/gm, '  ');
+}
+
+function commands(name: string, path: string): string[] {
+  const create = createCommand(name, [`config=${path}`, "sync_address='NODE1:ADDRESS;NODE2:ADDRESS'"]);
+  return [
+    'Stop the VM as it runs today (pcs resource disable RESOURCE), copy the file and what it names to the other node, then:',
+    '',
+    `  scp -p ${path} root@OTHER-NODE:${path}`,
+    indented(create),
+  ];
+}
+
+async function write(path: string, text: string, force: boolean): Promise<void> {
+  try {
+    await mkdir(dirname(path), { recursive: true });
+    if (force) await rm(path, { force: true });
+    await writeFile(path, text, { flag: 'wx', mode: 0o644 });
+  } catch (error) {
+    if (systemCodeOf(error) === 'EEXIST')
+      throw new AgentError(
+        'refused',
+        `${path} is there already: name another file, or replace it with --force`,
+        { cause: error },
+      );
+    throw new AgentError('state-unusable', `${path} cannot be written: ${messageOf(error)}`, {
+      cause: error,
+    });
+  }
+}

@@ -1,0 +1,93 @@
+import { readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { expect, test } from 'vitest';
+import { createCommand } from '../../src/pacemaker/create-command.js';
+import { Host } from '../fixtures/host.js';
+
+const virtManager = fileURLToPath(new URL('../fixtures/virt-manager.xml', import.meta.url));
+const example = fileURLToPath(new URL('../../ocf/examples/vm1.xml', import.meta.url));
+
+test('check-config says what the VM will look like', async () => {
+  const host = await Host.create();
+  const { code, stdout } = await host.run(`check-config ${example}`);
+  expect(code).toBe(0);
+  expect(stdout).toContain('vm1\n  uuid         6f1c1d2e-3a4b-4c5d-8e6f-7a8b9c0d1e2f\n');
+  expect(stdout).toContain('  memory       256 MiB\n');
+  expect(stdout).toContain('  network      52:54:00:6b:00:01, virtio, bridge br0');
+  const asked = await host.run(`check-config ${example} --json`);
+  expect(JSON.parse(asked.stdout)).toMatchObject({ complaints: [], vm: { name: 'vm1', memory_mib: 256 } });
+});
+
+test('check-config lists all that is wrong, as compilers do', async () => {
+  const host = await Host.create();
+  const { code, stdout } = await host.run(`check-config ${virtManager}`);
+  expect(code).toBe(2);
+  const lines = stdout.trimEnd().split('\n');
+  expect(lines.length).toBeGreaterThan(15);
+  for (const line of lines) expect(line.startsWith(`${virtManager}:`)).toBe(true);
+  expect(lines[0]).toMatch(/:11: <memoryBacking> is not supported: remove it: the guest's RAM is a memfd/);
+  const asked = await host.run(`check-config ${virtManager} --json`);
+  expect((JSON.parse(asked.stdout) as { complaints: unknown[] }).complaints).toHaveLength(lines.length);
+  expect(await host.run('check-config /nowhere.xml')).toMatchObject({ code: 2 });
+  expect(await host.run('check-config')).toMatchObject({ code: 3 });
+});
+
+test("import makes of a VirtualDomain VM's description one that is taken, and says what to type", async () => {
+  const host = await Host.create();
+  const output = join(host.folder, 'db.xml');
+  const { code, stdout } = await host.run(`import ${virtManager} ${output}`);
+  expect([code, stdout]).toEqual([0, expect.stringContaining(`wrote ${output}\n`)]);
+  const lines = (await readFile(virtManager, 'utf8')).split('\n');
+  const at = (what: string): string =>
+    `  ${virtManager}:${lines.findIndex((line) => line.includes(what)) + 1}: `;
+  for (const said of [
+    `${at('<graphics')}<graphics> in <devices> is not supported: remove it`,
+    `${at('<memballoon')}<memballoon> is not supported: write <memballoon model='none'/>`,
+    `  scp -p ${output} root@OTHER-NODE:${output}`,
+    `  pcs resource create db ocf:kemari:vm \\\n    config=${output} \\\n`,
+  ])
+    expect(stdout).toContain(said);
+  const checked = await host.run(`check-config ${output} --json`);
+  expect(JSON.parse(checked.stdout)).toMatchObject({
+    complaints: [],
+    vm: {
+      uuid: '0b6c8a52-7c2b-4e0f-9d5e-0a1b2c3d4e5f',
+      memory_mib: 2048,
+      vcpus: 2,
+      machine: 'pc-q35-7.2',
+      cpu: 'Skylake-Server-IBRS,svm=off,vmx=off',
+      interfaces: [{ mac: '52:54:00:5c:21:07', bridge: 'br0', model: 'virtio' }],
+    },
+  });
+  expect((await host.run(`import ${virtManager} ${output}`)).reason).toContain('is there already');
+  expect(await host.run(`import ${virtManager} ${output} --force`)).toMatchObject({ code: 0 });
+  // What was imported is imported as it is.
+  const again = await host.run(`import ${output} ${join(host.folder, 'again.xml')}`);
+  expect(again.stdout).not.toContain('changed');
+  expect(await readFile(join(host.folder, 'again.xml'), 'utf8')).toBe(await readFile(output, 'utf8'));
+});
+
+test('import leaves to a person what the guest would miss', async () => {
+  const host = await Host.create();
+  const input = join(host.folder, 'diskful.xml');
+  const text = (await readFile(virtManager, 'utf8')).replace(
+    '<devices>',
+    "<devices><disk type='file' device='disk'><source file='/d.qcow2'/><target dev='vda'/></disk>",
+  );
+  await writeFile(input, text);
+  const output = join(host.folder, 'out.xml');
+  const { code, stdout } = await host.run(`import ${input} ${output}`);
+  expect(code).toBe(2);
+  expect(stdout).toContain('not to be run yet; decide about each of these');
+  expect(stdout).toMatch(/out\.xml:\d+: <disk> in <devices> is not supported/);
+  expect(stdout).not.toContain('pcs resource create');
+  expect(await readFile(output, 'utf8')).toContain('<disk ');
+  await rm(output);
+});
+
+test('the example of ocf/ is the command that import would print', async () => {
+  const script = await readFile(new URL('../../ocf/examples/create.sh', import.meta.url), 'utf8');
+  const parameters = ['config=/etc/kemari/vm1.xml', "sync_address='n1:10.77.2.1;n2:10.77.2.2'"];
+  expect(script).toContain(createCommand('vm1', parameters));
+});
