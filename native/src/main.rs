@@ -5,6 +5,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use kemari_engine::{report, run};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::reload;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// Keeps a replica of a running QEMU guest on a second host and holds what leaves the guest until it is acknowledged.
 #[derive(Parser)]
@@ -25,15 +28,22 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    tracing_subscriber::fmt()
+    let (level, handle) = reload::Layer::new(arguments.log_level);
+    let lines = tracing_subscriber::fmt::layer()
         .json()
         .flatten_event(true)
         .with_current_span(false)
         .with_target(false)
-        .with_max_level(arguments.log_level)
-        .with_writer(std::io::stderr)
+        .with_writer(std::io::stderr);
+    tracing_subscriber::registry()
+        .with(level)
+        .with(lines)
         .init();
-    match run::engine(&arguments.spec) {
+    let set_log_level = move |level| {
+        // It fails when nothing is logged any more.
+        let _ = handle.reload(level);
+    };
+    match run::engine(&arguments.spec, Box::new(set_log_level)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // The last line on standard error: the supervisor makes the exit reason of it.

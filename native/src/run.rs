@@ -8,6 +8,7 @@ use uuid::Uuid;
 use crate::checkpoint::Statistics;
 use crate::clock::HostClock;
 use crate::control::messages::{Accel as ShownAccel, Setting, Tracker, Transport};
+use crate::control::server::SetLogLevel;
 use crate::control::{self, Event, Status, StatusBoard};
 use crate::guest::accel::{self, Accel};
 use crate::guest::dirty::choice::{self, Kind};
@@ -97,11 +98,11 @@ impl EngineError {
     }
 }
 
-/// Runs an engine to its end.
+/// Runs an engine to its end; whoever controls it may `set_log_level`.
 ///
 /// # Errors
 /// An [`EngineError`].
-pub fn engine(spec_path: &Path) -> Result<(), EngineError> {
+pub fn engine(spec_path: &Path, set_log_level: SetLogLevel) -> Result<(), EngineError> {
     let spec = Spec::read(spec_path)?;
     let tracker = choice::choose(spec.machine.tracker).map_err(EngineError::Kernel)?;
     if let Some(reason) = &tracker.reason {
@@ -125,11 +126,13 @@ pub fn engine(spec_path: &Path) -> Result<(), EngineError> {
 
     let board = StatusBoard::new(first_status(&spec, id, &platform, guest.pid()));
     let path = spec.control_socket.clone();
-    let (server, orders, events) = control::server::start(&path, board.clone(), wake.clone())
-        .map_err(|source| EngineError::Control {
-            path: path.clone(),
-            source,
-        })?;
+    let (server, orders, events) =
+        control::server::start(&path, board.clone(), wake.clone(), set_log_level).map_err(
+            |source| EngineError::Control {
+                path: path.clone(),
+                source,
+            },
+        )?;
     let dialer = Dialer::start(&spec, wake.clone()).map_err(EngineError::Setup)?;
     let tuning = spec.tuning;
     let mut engine = Engine {

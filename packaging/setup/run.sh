@@ -39,7 +39,7 @@ if [ "$needs_lab" = yes ]; then
 	)
 fi
 case $what in
-test) packages+=(debootstrap) ;;
+test) packages+=(debootstrap crmsh) ;;
 bench) packages+=(debootstrap redis-tools wrk) ;;
 # libFuzzer is C++.
 fuzz) packages+=(g++) ;;

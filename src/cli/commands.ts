@@ -53,6 +53,12 @@ export const commands: readonly Command[] = [
     run: async (env) => (await import('../actions/demote.js')).demote(env),
   },
   {
+    name: 'reload-agent',
+    summary: 'Take other values of reloadable parameters, while the guest runs on (OCF action)',
+    kind: 'action',
+    run: async (env) => (await import('../actions/reload-agent.js')).reloadAgent(env),
+  },
+  {
     name: 'notify',
     summary: 'Nothing; always succeeds (OCF action)',
     kind: 'action',

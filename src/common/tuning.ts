@@ -11,6 +11,8 @@ export const tuning = v.strictObject({
   compression: v.picklist(['off', 'lz4', 'zstd', 'auto'], 'must be off, lz4, zstd or auto'),
 });
 
+export type Tuning = v.InferOutput<typeof tuning>;
+
 /** What bounds an epoch and what waits for it; `native/src/spec.rs` says what each bound means. */
 export const epochLimits = v.strictObject({
   max_epoch_age_ms: integer(5, 10_000),

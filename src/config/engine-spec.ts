@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import type { ResourcePaths } from '../common/paths.js';
-import { epochLimits, tuning } from '../common/tuning.js';
+import { epochLimits, tuning, type Tuning } from '../common/tuning.js';
 import type { Vm } from '../domain/vm.js';
 import type { ParameterValues } from '../pacemaker/parameters.js';
 import type { SyncEnds } from './sync-ends.js';
@@ -120,7 +120,7 @@ export function translate(
 }
 
 /** What a running engine can be told anew. */
-export function tuningOf(values: ParameterValues): EngineSpec['tuning'] {
+export function tuningOf(values: ParameterValues): Tuning {
   return {
     sync_mode: values.sync_mode,
     commit: values.commit,

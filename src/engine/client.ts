@@ -1,6 +1,7 @@
 import * as v from 'valibot';
 import { AgentError, quote } from '../common/error.js';
 import { limits } from '../common/limits.js';
+import type { LogLevel } from '../common/log-level.js';
 import { LineChannel, type Message } from '../common/line-channel.js';
 import {
   configureReply,
@@ -99,6 +100,11 @@ export class EngineClient {
   /** Changes how the guest is kept in step, now and for as long as this engine lives. */
   async configure(tuning: TuningChange): Promise<void> {
     await this.#ask({ command: 'configure', tuning }, configureReply, limits.engine_command_ms);
+  }
+
+  /** Makes the engine log so much from now on. */
+  async logLevel(level: LogLevel): Promise<void> {
+    await this.#ask({ command: 'log-level', level }, emptyReply, limits.engine_command_ms);
   }
 
   /** The quantiles of the status are from now on those of what follows. */

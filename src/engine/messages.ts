@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import { logLevels } from '../common/log-level.js';
 import { tuning } from '../common/tuning.js';
 
 /**
@@ -137,6 +138,7 @@ export const engineRequest = v.variant('command', [
   v.strictObject({ ...command('enter-solo'), generation }),
   v.strictObject(command('restart-statistics')),
   v.strictObject({ ...command('configure'), tuning: tuningChange }),
+  v.strictObject({ ...command('log-level'), level: v.picklist(logLevels) }),
   v.strictObject(command('stop')),
 ]);
 type Bare<Request> = Request extends unknown ? Omit<Request, 'v' | 'id'> : never;

@@ -1,9 +1,12 @@
 import { advice } from './metadata.js';
 
+/** Operations that a resource is created with: the others take their defaults. */
+const CONFIGURED: readonly string[] = ['start', 'stop', 'promote', 'demote', 'monitor'];
+
 /** `pcs resource create` for a VM, as a person would type it: one line per operation. */
 export function createCommand(resource: string, parameters: readonly string[]): string {
   const operations = advice
-    .filter(({ name }) => name !== 'meta-data' && name !== 'validate-all' && name !== 'notify')
+    .filter(({ name }) => CONFIGURED.includes(name))
     .map(({ name, timeout, interval, role }) =>
       [
         'op',

@@ -15,6 +15,7 @@ export const advice: readonly ActionAdvice[] = [
   { name: 'demote', timeout: '120s' },
   { name: 'monitor', timeout: '20s', interval: '10s', role: 'Unpromoted' },
   { name: 'monitor', timeout: '20s', interval: '5s', role: 'Promoted' },
+  { name: 'reload-agent', timeout: '20s' },
   { name: 'notify', timeout: '10s' },
   { name: 'meta-data', timeout: '5s' },
   { name: 'validate-all', timeout: '20s' },

@@ -1,9 +1,7 @@
 import { AgentError } from '../common/error.js';
+import { logLevels } from '../common/log-level.js';
 import type { Environment } from '../common/paths.js';
 import { oneOf, path, syncAddresses, time, whole, type Kind } from './parameter-kinds.js';
-
-export const logLevels = ['trace', 'debug', 'info', 'warn', 'error'] as const;
-export type LogLevel = (typeof logLevels)[number];
 
 /** A parameter of the agent. */
 export interface Parameter<T = unknown> {
@@ -155,6 +153,7 @@ that takes as much memory again, and about 0.1 s for each GiB in each checkpoint
   log_level: parameter({
     kind: oneOf(...logLevels),
     fallback: 'info',
+    reloadable: true,
     short: 'Log level',
     long: `What goes to /var/log/kemari: ${logLevels.join(', ')}.`,
   }),

@@ -1,5 +1,7 @@
 import { AgentError, errorCodes, type ErrorCode } from '../common/error.js';
 import { LineChannel, type Message } from '../common/line-channel.js';
+import type { LogLevel } from '../common/log-level.js';
+import type { Tuning } from '../common/tuning.js';
 
 /**
  * The actions' end of supervisor.sock. It is on the path of every monitor, so it loads no schema library; both ends
@@ -15,7 +17,8 @@ export interface SupervisorStatus {
 
 type Command =
   | { readonly command: 'ping' | 'status' | 'stop' }
-  | { readonly command: 'promote' | 'demote'; readonly timeout_ms: number };
+  | { readonly command: 'promote' | 'demote'; readonly timeout_ms: number }
+  | { readonly command: 'reload'; readonly tuning: Tuning; readonly log_level: LogLevel };
 
 function isObject(value: unknown): value is Message {
   return typeof value === 'object' && value !== null;

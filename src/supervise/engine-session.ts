@@ -6,7 +6,9 @@ import { engineEndError, logSize, readLastWords } from '../engine/last-words.js'
 import type { DemoteOutcome, EngineEvent, EngineStatus } from '../engine/messages.js';
 import { AgentError, messageOf } from '../common/error.js';
 import { limits } from '../common/limits.js';
+import type { LogLevel } from '../common/log-level.js';
 import type { ResourcePaths } from '../common/paths.js';
+import type { Tuning } from '../common/tuning.js';
 import { identify, isAlive, killAndWait, type ProcessIdentity } from '../common/process-identity.js';
 import { childrenOf } from './process-record.js';
 
@@ -115,6 +117,14 @@ export class EngineSession {
 
   enterSolo(generation: number): Promise<void> {
     return this.#run((engine) => engine.enterSolo(generation));
+  }
+
+  /** Synchronizes and logs differently from now on. */
+  reload(tuning: Tuning, level: LogLevel): Promise<void> {
+    return this.#run(async (engine) => {
+      await engine.configure(tuning);
+      await engine.logLevel(level);
+    });
   }
 
   /** Ends a command that is under way, so that `stop` need not wait behind a `demote`. */

@@ -1,8 +1,9 @@
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join, basename, dirname } from 'node:path';
 import * as v from 'valibot';
-import type { EngineSpec } from '../config/engine-spec.js';
-import { logLevels } from '../pacemaker/parameters.js';
+import { engineSpec, type EngineSpec } from '../config/engine-spec.js';
+import { logLevels, type LogLevel } from '../common/log-level.js';
+import type { Tuning } from '../common/tuning.js';
 import { AgentError, messageOf, quote, systemCodeOf } from '../common/error.js';
 import type { ResourcePaths } from '../common/paths.js';
 
@@ -50,4 +51,29 @@ export async function readLaunch(path: string): Promise<Launch> {
       cause: error,
     });
   }
+}
+
+/** What of a start can be changed later. */
+export interface Reloadable {
+  readonly tuning: Tuning;
+  readonly log_level: LogLevel;
+}
+
+/** Changes what a later supervisor will read. @throws AgentError state-unusable */
+export async function saveReload(paths: ResourcePaths, { tuning, log_level }: Reloadable): Promise<void> {
+  const launch = await readLaunch(paths.launch);
+  try {
+    const spec = v.parse(engineSpec, JSON.parse(await readFile(paths.spec, 'utf8')));
+    await replace(paths.spec, `${JSON.stringify({ ...spec, tuning }, null, 2)}\n`);
+    await replace(paths.launch, `${JSON.stringify({ ...launch, log_level })}\n`);
+  } catch (error) {
+    throw new AgentError('state-unusable', `${paths.run_dir} cannot be changed: ${quote(messageOf(error))}`, {
+      cause: error,
+    });
+  }
+}
+
+async function replace(path: string, content: string): Promise<void> {
+  await writeFile(`${path}.new`, content, { mode: 0o600 });
+  await rename(`${path}.new`, path);
 }

@@ -1,4 +1,6 @@
 import * as v from 'valibot';
+import { logLevels } from '../common/log-level.js';
+import { tuning } from '../common/tuning.js';
 
 /** supervisor.sock, version 1: what the actions of the same installation ask. */
 const timeout = v.pipe(v.number(), v.integer(), v.minValue(1));
@@ -10,6 +12,13 @@ export const supervisorRequest = v.variant('command', [
   v.strictObject({ ...envelope, command: v.literal('status') }),
   v.strictObject({ ...envelope, command: v.literal('promote'), timeout_ms: timeout }),
   v.strictObject({ ...envelope, command: v.literal('demote'), timeout_ms: timeout }),
+  /** What a running VM takes as it is. */
+  v.strictObject({
+    ...envelope,
+    command: v.literal('reload'),
+    tuning,
+    log_level: v.picklist(logLevels),
+  }),
   v.strictObject({ ...envelope, command: v.literal('stop') }),
 ]);
 export type SupervisorRequest = v.InferOutput<typeof supervisorRequest>;

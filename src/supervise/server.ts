@@ -79,6 +79,9 @@ async function perform(supervisor: Supervisor, request: SupervisorRequest): Prom
     case 'demote':
       await supervisor.demote(request.timeout_ms);
       return {};
+    case 'reload':
+      await supervisor.reload(request);
+      return {};
     case 'stop':
       await supervisor.stop();
       return {};

@@ -13,7 +13,7 @@ import { decideScore } from './decide-score.js';
 import { maySolo } from './decide-solo.js';
 import { diskAttribute, formatDiskWord, parseDiskWord, type DiskWord } from './disk-word.js';
 import { EngineSession } from './engine-session.js';
-import type { Launch } from './launch.js';
+import { saveReload, type Launch, type Reloadable } from './launch.js';
 import type { Ledger } from './ledger.js';
 import { Mailbox } from './mailbox.js';
 import { readProcessRecord } from './process-record.js';
@@ -200,6 +200,17 @@ export class Supervisor {
       }
       this.#wasPromoted = false;
       this.#refreshSoon();
+    });
+  }
+
+  /** What a running VM takes as it is; a later supervisor begins with it too. */
+  reload({ tuning, log_level }: Reloadable): Promise<void> {
+    return this.#mailbox.run(async () => {
+      const { paths, log } = this.#parts;
+      await this.#running().reload(tuning, log_level);
+      await saveReload(paths, { tuning, log_level });
+      log.level = log_level;
+      log.info({ tuning, log_level }, 'reloaded');
     });
   }
 

@@ -46,7 +46,9 @@ test('a misspelt element', async () => {
 test('a disk, which this version has not', async () => {
   const disk = "<disk type='file' device='disk'><source file='/d.qcow2'/><target dev='vda'/></disk>";
   await writeDomain(hosts.lab, 'diskful', domainXml().replace('<devices>', `<devices>${disk}`));
-  expect((await failureOf('diskful')).exit_reason).toMatch(/\[disk\] in \[devices\] is not supported: remove it/);
+  expect((await failureOf('diskful')).exit_reason).toMatch(
+    /\[disk\] in \[devices\] is not supported: remove it/,
+  );
 });
 
 test('a kernel that is not there', async () => {

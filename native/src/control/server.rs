@@ -8,6 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use tracing::level_filters::LevelFilter;
 
 use super::board::StatusBoard;
 use super::client::{Client, Line};
@@ -34,6 +35,9 @@ impl Drop for Server {
     }
 }
 
+/// Makes the program log so much, and no more.
+pub type SetLogLevel = Box<dyn Fn(LevelFilter) + Send>;
+
 /// Starts the control thread on a socket at `path`, mode 0600; a socket that an earlier engine left there is removed.
 ///
 /// Orders arrive in the receiver; for each `wake` (an eventfd of the data thread's, nonblocking) is written to.
@@ -46,6 +50,7 @@ pub fn start<W>(
     path: &Path,
     board: StatusBoard,
     wake: W,
+    set_log_level: SetLogLevel,
 ) -> io::Result<(Server, Receiver<Order>, EventSender)>
 where
     W: AsFd + Send + 'static,
@@ -60,6 +65,7 @@ where
         board,
         orders,
         wake,
+        set_log_level,
         clients: Vec::new(),
         next_key: 1,
     };
@@ -84,6 +90,7 @@ struct Room<W> {
     board: StatusBoard,
     orders: Sender<Order>,
     wake: W,
+    set_log_level: SetLogLevel,
     clients: Vec<Client>,
     next_key: u64,
 }
@@ -191,6 +198,10 @@ impl<W: AsFd> Room<W> {
             }
             Command::Subscribe {} => {
                 client.subscribed = true;
+                return client.say(&Reply::new(id, Outcome::Ok(OkBody::Empty)));
+            }
+            Command::LogLevel { level } => {
+                (self.set_log_level)(level.into());
                 return client.say(&Reply::new(id, Outcome::Ok(OkBody::Empty)));
             }
             Command::Promote { mode, generation } => OrderCommand::Promote { mode, generation },

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+use tracing::level_filters::LevelFilter;
 
 use super::super::limits::CONTROL_VERSION;
 use crate::checkpoint::TuningChange;
@@ -48,8 +49,41 @@ pub enum Command {
         /// What changes; the rest stays.
         tuning: TuningChange,
     },
+    /// Log so much from now on.
+    LogLevel {
+        /// How much.
+        level: LogLevel,
+    },
     /// End QEMU and the engine.
     Stop {},
+}
+
+/// How much is logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// What failed.
+    Error,
+    /// What may be wrong.
+    Warn,
+    /// What happened.
+    Info,
+    /// Why.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+impl From<LogLevel> for LevelFilter {
+    fn from(level: LogLevel) -> Self {
+        match level {
+            LogLevel::Error => Self::ERROR,
+            LogLevel::Warn => Self::WARN,
+            LogLevel::Info => Self::INFO,
+            LogLevel::Debug => Self::DEBUG,
+            LogLevel::Trace => Self::TRACE,
+        }
+    }
 }
 
 /// A request: `{"v":1,"id":…,"command":…}`.

@@ -4,13 +4,14 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use serde_json::Value;
 use tempfile::TempDir;
+use tracing::level_filters::LevelFilter;
 use uuid::Uuid;
 
 use crate::checkpoint::{Commit, Compression, SyncMode, Tuning};
@@ -48,6 +49,8 @@ pub(super) struct Bench {
     pub(super) board: StatusBoard,
     pub(super) wake: Arc<OwnedFd>,
     pub(super) path: PathBuf,
+    /// As much is to be logged, if somebody has said.
+    pub(super) level: Arc<Mutex<Option<LevelFilter>>>,
     pub(super) _directory: TempDir,
 }
 
@@ -59,9 +62,14 @@ impl Bench {
             eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC).expect("an eventfd"),
         );
         let board = StatusBoard::new(status());
+        let level = Arc::new(Mutex::new(None));
+        let shared = Arc::clone(&level);
+        let set_level = move |wanted| *shared.lock().expect("not poisoned") = Some(wanted);
         let (server, orders, events) =
-            server::start(&path, board.clone(), Arc::clone(&wake)).expect("a server");
+            server::start(&path, board.clone(), Arc::clone(&wake), Box::new(set_level))
+                .expect("a server");
         Self {
+            level,
             server,
             orders,
             events,

@@ -5,6 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use serde_json::json;
+use tracing::level_filters::LevelFilter;
 
 use super::bench::{Bench, error_of};
 use crate::checkpoint::{SyncMode, TuningChange};
@@ -56,6 +57,17 @@ fn an_order_wakes_the_data_thread_and_is_answered_later_from_any_thread() {
         caller.read(),
         json!({"v": 1, "id": 3, "ok": {"promoted": "hot"}})
     );
+}
+
+#[test]
+fn as_much_is_logged_as_was_said_last_and_the_data_thread_is_not_asked() {
+    let bench = Bench::new();
+    let mut caller = bench.connect();
+    caller.send(r#"{"v":1,"id":5,"command":"log-level","level":"debug"}"#);
+    assert_eq!(caller.read()["ok"], json!({}));
+    assert_eq!(*bench.level.lock().expect("set"), Some(LevelFilter::DEBUG));
+    caller.send(r#"{"v":1,"id":6,"command":"log-level","level":"loud"}"#);
+    assert_eq!(caller.read()["error"]["code"], "bad-request");
 }
 
 #[test]

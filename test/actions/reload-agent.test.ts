@@ -1,0 +1,57 @@
+import { readFile } from 'node:fs/promises';
+import { expect, test } from 'vitest';
+import { killAndWait } from '../../src/common/process-identity.js';
+import { Host } from '../fixtures/host.js';
+
+const inSync = { role: 'secondary', state: 'in-sync', generation: 2 };
+const other = {
+  OCF_RESKEY_sync_mode: 'interval',
+  OCF_RESKEY_interval: '10ms',
+  OCF_RESKEY_log_level: 'debug',
+};
+const tuning = {
+  sync_mode: 'interval',
+  commit: 'pipelined',
+  interval_ms: 10,
+  latency_budget_ms: 5,
+  paused_max_percent: 75,
+  compression: 'auto',
+};
+
+test('other values go to the running engine, and to whoever supervises it later', async () => {
+  const host = await Host.create({ status: inSync });
+  expect(await host.run('reload-agent', other)).toMatchObject({ code: 7 });
+  expect(await host.run('start')).toMatchObject({ code: 0 });
+  const before = await host.record();
+  expect(await host.run('reload-agent', other)).toMatchObject({ code: 0, reason: undefined });
+  const given = (await host.journal()).filter((line) => /configure|log-level/.test(line));
+  expect(given.map((line) => JSON.parse(line) as unknown)).toEqual([
+    { command: 'configure', tuning },
+    { command: 'log-level', level: 'debug' },
+  ]);
+  expect(await host.record()).toEqual(before);
+  expect(JSON.parse(await readFile(host.paths.spec, 'utf8'))).toMatchObject({ tuning });
+  expect(JSON.parse(await readFile(host.paths.launch, 'utf8'))).toMatchObject({ log_level: 'debug' });
+});
+
+test('a supervisor that is gone is started again for it', async () => {
+  const host = await Host.create({ status: inSync });
+  await host.run('start');
+  const { supervisor } = await host.record();
+  if (!supervisor) throw new Error('there is no supervisor');
+  await killAndWait([supervisor]);
+  expect(await host.run('reload-agent', other)).toMatchObject({ code: 0 });
+  expect((await host.journal()).some((line) => line.includes('"configure"'))).toBe(true);
+});
+
+test('a value that is wrong, or an engine that refuses, is said and changes nothing', async () => {
+  const refuse = { configure: { code: 'bad-request', message: 'interval_ms is too short' } };
+  const host = await Host.create({ status: inSync, refuse });
+  await host.run('start');
+  expect(await host.run('reload-agent', { OCF_RESKEY_commit: 'never' })).toMatchObject({ code: 6 });
+  expect(await host.run('reload-agent', other)).toMatchObject({
+    code: 1,
+    reason: 'interval_ms is too short',
+  });
+  expect(JSON.parse(await readFile(host.paths.launch, 'utf8'))).toMatchObject({ log_level: 'info' });
+});

@@ -1,0 +1,107 @@
+// What an operator types, on a cluster with a protected guest under traffic: the guest runs on through all of it, on the same
+// connection, and ends where it was asked to. Each shell has a lab of its own.
+import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import { Traffic } from '../lab/traffic/traffic.js';
+import { waitFor } from '../lab/wait-for.js';
+import { ProtectedGuest } from './protected-guest.js';
+import { SHELLS } from './shells.js';
+
+const CLEAN = { answers_lost: 0, answers_repeated: 0, garbage: [], broken: undefined };
+const MOVE_TIMEOUT_MS = 120_000;
+
+describe.each(SHELLS)('with $name', (shell) => {
+  let guest: ProtectedGuest;
+  beforeAll(async () => {
+    guest = await ProtectedGuest.hosts();
+    await guest.create();
+  });
+  afterAll(() => guest.lab.down());
+  beforeEach(() => guest.protected());
+
+  async function type(command: readonly string[], node = 'n1'): Promise<string> {
+    return guest.lab.node(node).run(command, { timeout_ms: MOVE_TIMEOUT_MS });
+  }
+
+  /** Traffic that ends with its story, and says then that nothing was lost. */
+  async function startTraffic(): Promise<Traffic> {
+    const traffic = await Traffic.start(guest.lab);
+    onTestFinished(async () => {
+      expect(await traffic.stop()).toMatchObject(CLEAN);
+    });
+    return traffic;
+  }
+
+  test('a reloadable parameter reaches the running engine; nothing is restarted', async () => {
+    const traffic = await startTraffic();
+    const primary = await guest.primary();
+    const { engine_id, generation } = await guest.engine(primary);
+    await type(shell.set('sync_mode', 'interval'));
+    await waitFor(
+      'interval on both',
+      async () => {
+        const engines = await Promise.all(guest.lab.nodes.map((node) => guest.engine(node)));
+        return engines.every(({ tuning }) => tuning.sync_mode === 'interval');
+      },
+      { timeout_ms: 60_000 },
+    );
+    await traffic.answered(20);
+    expect(await guest.protected()).toBe(primary);
+    expect(await guest.engine(primary)).toMatchObject({ engine_id, generation });
+    await type(shell.set('sync_mode', 'adaptive'));
+    await waitFor('adaptive', async () => (await guest.engine(primary)).tuning.sync_mode === 'adaptive', {
+      timeout_ms: 60_000,
+    });
+  });
+
+  test('a ban moves the guest, and clearing it leaves the guest where it is', async () => {
+    const traffic = await startTraffic();
+    const primary = await guest.primary();
+    const other = guest.other(primary);
+    for (const command of shell.ban(primary)) await type(command);
+    await guest.promotedOn(other);
+    await traffic.answered(20);
+    for (const command of shell.clear()) await type(command);
+    await guest.lab.settled(60_000);
+    expect(await guest.protected()).toBe(other);
+    await traffic.answered(20);
+  });
+
+  test('a node in standby gives its guest away, and takes a replica when it is back', async () => {
+    const traffic = await startTraffic();
+    const primary = await guest.primary();
+    const other = guest.other(primary);
+    await type(shell.standby(primary));
+    await guest.promotedOn(other);
+    await traffic.answered(20);
+    await type(shell.online(primary));
+    expect(await guest.protected()).toBe(other);
+    await traffic.answered(20);
+  });
+
+  test('in maintenance nothing is touched, and after it everything is as it was', async () => {
+    const traffic = await startTraffic();
+    const primary = await guest.primary();
+    const { engine_id } = await guest.engine(primary);
+    await type(shell.maintenance(true));
+    await traffic.answered(50);
+    await type(shell.maintenance(false));
+    await guest.lab.settled(60_000);
+    expect(await guest.protected()).toBe(primary);
+    expect((await guest.engine(primary)).engine_id).toBe(engine_id);
+    await traffic.answered(20);
+  });
+
+  test('cleanup, refresh and a monitor by hand find the guest as it is', async () => {
+    const traffic = await startTraffic();
+    const primary = await guest.primary();
+    const { engine_id } = await guest.engine(primary);
+    for (const command of shell.forget()) {
+      await type(command);
+      await guest.lab.settled(60_000);
+      await traffic.answered(20);
+    }
+    expect(await type(shell.monitor(), primary)).toMatch(shell.monitored);
+    expect(await guest.protected()).toBe(primary);
+    expect((await guest.engine(primary)).engine_id).toBe(engine_id);
+  });
+});
