@@ -11,7 +11,7 @@ pcs resource create vm1 ocf:kemari:vm \
   config=/etc/kemari/vm1.xml \
   sync_address='n1:10.77.2.1;n2:10.77.2.2' \
   op start timeout=90s \
-  op stop timeout=60s \
+  op stop timeout=120s \
   op promote timeout=120s \
   op demote timeout=120s \
   op monitor interval=10s timeout=20s role=Unpromoted \

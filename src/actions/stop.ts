@@ -1,7 +1,8 @@
 import { withEngine } from '../engine/client.js';
 import { actionBudget } from '../pacemaker/environment.js';
 import { exitCode } from '../pacemaker/exit-codes.js';
-import { messageOf } from '../common/error.js';
+import { parameters } from '../pacemaker/parameters.js';
+import { messageOf, toAgentError } from '../common/error.js';
 import { limits } from '../common/limits.js';
 import type { Environment, ResourcePaths } from '../common/paths.js';
 import { awaitEnd, isAlive, killAndWait } from '../common/process-identity.js';
@@ -10,7 +11,8 @@ import { DurableStore } from '../supervise/durable-state.js';
 import { durableAtStop } from '../supervise/durable-transition.js';
 import { readProcessRecord } from '../supervise/process-record.js';
 import { sweep } from '../supervise/sweep.js';
-import { contextOf } from './context.js';
+import { reviveSupervisor } from './await-supervisor.js';
+import { contextOf, wasStarted } from './context.js';
 import { nodeOf } from './node.js';
 
 /**
@@ -22,7 +24,10 @@ export async function stop(env: Environment): Promise<number> {
   const budget = actionBudget(env);
   try {
     const bound = Math.min(limits.supervisor_stop_ms, budget / 2);
-    await askSupervisor(paths.supervisor_socket, { command: 'stop' }, bound);
+    // What may be left is for the guest; a supervisor that hangs does not use it up.
+    const shutdown_ms = isForced(env) ? 0 : Math.max(Math.floor(budget - bound - limits.stop_reserve_ms), 0);
+    await awake(paths, env, Math.min(limits.ping_ms, bound));
+    await askSupervisor(paths.supervisor_socket, { command: 'stop', shutdown_ms }, shutdown_ms + bound);
     const { supervisor } = await readProcessRecord(paths);
     if (supervisor) await awaitEnd([supervisor], limits.status_ms);
   } catch {
@@ -32,6 +37,22 @@ export async function stop(env: Environment): Promise<number> {
   }
   await sweep(paths, await nodeOf(env).catch(() => undefined));
   return exitCode.ok;
+}
+
+/** A supervisor that is dead is started again: only it can let the guest end in order. One that hangs is left alone. */
+async function awake(paths: ResourcePaths, env: Environment, budgetMs: number): Promise<void> {
+  try {
+    await askSupervisor(paths.supervisor_socket, { command: 'ping' }, budgetMs);
+  } catch (error) {
+    if (!wasStarted(paths) || toAgentError(error, 'protocol').code !== 'not-running') throw error;
+    await reviveSupervisor(paths, env, budgetMs);
+  }
+}
+
+/** What is wrong with a parameter must not keep anything from being stopped. */
+function isForced(env: Environment): boolean {
+  const parsed = parameters.force_stop.kind.parse(env['OCF_RESKEY_force_stop'] ?? '');
+  return 'value' in parsed && parsed.value;
 }
 
 /** Without a supervisor: this process is the one owner of state.json once the old one is surely gone. */

@@ -102,6 +102,11 @@ export class EngineClient {
     await this.#ask({ command: 'configure', tuning }, configureReply, limits.engine_command_ms);
   }
 
+  /** Asks the guest to power itself off; returns when it has been asked. */
+  async pressPowerButton(): Promise<void> {
+    await this.#ask({ command: 'press-power-button' }, emptyReply, limits.engine_command_ms);
+  }
+
   /** Makes the engine log so much from now on. */
   async logLevel(level: LogLevel): Promise<void> {
     await this.#ask({ command: 'log-level', level }, emptyReply, limits.engine_command_ms);

@@ -139,6 +139,7 @@ export const engineRequest = v.variant('command', [
   v.strictObject(command('restart-statistics')),
   v.strictObject({ ...command('configure'), tuning: tuningChange }),
   v.strictObject({ ...command('log-level'), level: v.picklist(logLevels) }),
+  v.strictObject(command('press-power-button')),
   v.strictObject(command('stop')),
 ]);
 type Bare<Request> = Request extends unknown ? Omit<Request, 'v' | 'id'> : never;

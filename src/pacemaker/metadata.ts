@@ -10,7 +10,7 @@ interface ActionAdvice {
 /** start never waits for a sync; demote may have to finish one. The two monitors differ, as Pacemaker demands. */
 export const advice: readonly ActionAdvice[] = [
   { name: 'start', timeout: '90s' },
-  { name: 'stop', timeout: '60s' },
+  { name: 'stop', timeout: '120s' },
   { name: 'promote', timeout: '120s' },
   { name: 'demote', timeout: '120s' },
   { name: 'monitor', timeout: '20s', interval: '10s', role: 'Unpromoted' },

@@ -6,7 +6,7 @@ export type Parsed<T> = { readonly value: T } | { readonly complaint: string };
 /** How the values of a parameter are written. */
 export interface Kind<T> {
   /** The type of its content in the metadata; what ocf-tester's DTD and pcs's schemas both know. */
-  readonly type: 'string' | 'integer' | 'time';
+  readonly type: 'string' | 'integer' | 'boolean' | 'time';
   /** All that it may be, if that can be listed. */
   readonly words?: readonly T[];
   parse(text: string): Parsed<T>;
@@ -53,6 +53,19 @@ export function whole(least: number, most: number): Kind<number> {
     },
   };
 }
+
+/** As Pacemaker reads them. */
+const YES: readonly string[] = ['true', 'yes', 'on', 'y', '1'];
+const NO: readonly string[] = ['false', 'no', 'off', 'n', '0'];
+
+export const flag: Kind<boolean> = {
+  type: 'boolean',
+  parse(text) {
+    const word = text.toLowerCase();
+    if (YES.includes(word)) return { value: true };
+    return NO.includes(word) ? { value: false } : refused('true or false', text);
+  },
+};
 
 /** Microseconds of Pacemaker's units of time; a number without one is in seconds. */
 const UNITS: Readonly<Record<string, number>> = {

@@ -1,7 +1,7 @@
 import { AgentError } from '../common/error.js';
 import { logLevels } from '../common/log-level.js';
 import type { Environment } from '../common/paths.js';
-import { oneOf, path, syncAddresses, time, whole, type Kind } from './parameter-kinds.js';
+import { flag, oneOf, path, syncAddresses, time, whole, type Kind } from './parameter-kinds.js';
 
 /** A parameter of the agent. */
 export interface Parameter<T = unknown> {
@@ -149,6 +149,14 @@ them from sleeping, which halves what a checkpoint adds to an answer and costs p
     short: 'How written pages are found',
     long: `pagemap-scan: the kernel is asked (Linux 6.7 or later). compare: all RAM is compared with its last copy, with any kernel;
 that takes as much memory again, and about 0.1 s for each GiB in each checkpoint. auto: compare only if it must be.`,
+  }),
+  force_stop: parameter({
+    kind: flag,
+    fallback: 'false',
+    reloadable: true,
+    short: 'End the guest without asking it',
+    long: `false: a stop asks the guest to power itself off (ACPI), and ends it like a power cut only when the operation's time-out
+comes near. true: like a power cut, at once.`,
   }),
   log_level: parameter({
     kind: oneOf(...logLevels),

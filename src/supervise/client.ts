@@ -16,7 +16,8 @@ export interface SupervisorStatus {
 }
 
 type Command =
-  | { readonly command: 'ping' | 'status' | 'stop' }
+  | { readonly command: 'ping' | 'status' }
+  | { readonly command: 'stop'; readonly shutdown_ms: number }
   | { readonly command: 'promote' | 'demote'; readonly timeout_ms: number }
   | { readonly command: 'reload'; readonly tuning: Tuning; readonly log_level: LogLevel };
 

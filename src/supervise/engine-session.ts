@@ -119,6 +119,11 @@ export class EngineSession {
     return this.#run((engine) => engine.enterSolo(generation));
   }
 
+  /** Asks the guest to power itself off. */
+  pressPowerButton(): Promise<void> {
+    return this.#run((engine) => engine.pressPowerButton());
+  }
+
   /** Synchronizes and logs differently from now on. */
   reload(tuning: Tuning, level: LogLevel): Promise<void> {
     return this.#run(async (engine) => {

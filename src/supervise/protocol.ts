@@ -19,6 +19,11 @@ export const supervisorRequest = v.variant('command', [
     tuning,
     log_level: v.picklist(logLevels),
   }),
-  v.strictObject({ ...envelope, command: v.literal('stop') }),
+  /** shutdown_ms: how long a guest that runs, or could, has to power itself off before it is ended. */
+  v.strictObject({
+    ...envelope,
+    command: v.literal('stop'),
+    shutdown_ms: v.pipe(v.number(), v.integer(), v.minValue(0)),
+  }),
 ]);
 export type SupervisorRequest = v.InferOutput<typeof supervisorRequest>;

@@ -83,7 +83,7 @@ async function perform(supervisor: Supervisor, request: SupervisorRequest): Prom
       await supervisor.reload(request);
       return {};
     case 'stop':
-      await supervisor.stop();
+      await supervisor.stop(request.shutdown_ms);
       return {};
   }
 }

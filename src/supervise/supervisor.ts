@@ -17,6 +17,7 @@ import { saveReload, type Launch, type Reloadable } from './launch.js';
 import type { Ledger } from './ledger.js';
 import { Mailbox } from './mailbox.js';
 import { readProcessRecord } from './process-record.js';
+import { shutDownGuest } from './shut-down-guest.js';
 import { stopEngine } from './stop-engine.js';
 import { survivorError } from './survivor-error.js';
 
@@ -214,8 +215,12 @@ export class Supervisor {
     });
   }
 
-  /** Ends engine and guest in order if they take it, by SIGKILL if not. Never fails for the disk's or cluster's sake. */
-  stop(): Promise<void> {
+  /**
+   * Ends engine and guest in order if they take it, by SIGKILL if not: a guest whose only copy is here is asked to power
+   * itself off first, for `shutdownMs`. Never fails for the disk's or cluster's sake.
+   */
+  stop(shutdownMs: number): Promise<void> {
+    const deadline = Date.now() + shutdownMs;
     this.#ending = true;
     this.#session?.expectEnd();
     this.#session?.abandonCommand();
@@ -224,7 +229,10 @@ export class Supervisor {
       this.#parts.score.want(null);
       this.#parts.disk.want(null);
       const session = this.#session;
-      if (session) await stopEngine(session, this.#parts, this.#engine);
+      if (session) {
+        if (shutdownMs > 0) await shutDownGuest(session, this.#parts, deadline);
+        await stopEngine(session, this.#parts, this.#engine);
+      }
       await Promise.all([
         this.#parts.score.settle(limits.cluster_tool_ms),
         this.#parts.disk.settle(limits.cluster_tool_ms),

@@ -148,7 +148,8 @@ test('a solo guest that is demoted is parked, and a stop then leaves it clean', 
   expect(await host.state()).toMatchObject({ role: 'secondary', sync: 'solo' });
   await host.awaitScore('1000');
   expect(await host.run('stop')).toMatchObject({ code: 0 });
-  expect(await host.state()).toMatchObject({ generation: 1, owner: 'n1', sync: 'clean' });
+  // It has run on once more, to be shut down in order.
+  expect(await host.state()).toMatchObject({ generation: 2, owner: 'n1', sync: 'clean' });
 });
 
 test('a replica that is stopped writes outdated before the engine says farewell', async () => {

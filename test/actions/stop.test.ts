@@ -43,3 +43,70 @@ test('an engine that ignores stop is killed', async () => {
   expect(await host.run('stop')).toMatchObject({ code: 0 });
   expect(engine && isAlive(engine)).toBe(false);
 });
+
+const orders = async (host: Host): Promise<string[]> =>
+  (await host.journal())
+    .filter((line) => line.startsWith('{'))
+    .map((line) => (JSON.parse(line) as { command: string }).command);
+
+test.each(['solo', 'protected', 'syncing', 'frozen'])(
+  'a guest that is %s is asked to power itself off before its engine is ended',
+  async (state) => {
+    const host = await Host.create({ status: { role: 'primary', state, generation: 2 } });
+    await host.run('start');
+    await host.awaitScore('10000');
+    expect(await host.run('stop')).toMatchObject({ code: 0 });
+    expect(await orders(host)).toEqual(['press-power-button', 'stop']);
+    expect(await host.state()).toMatchObject({ sync: 'clean', generation: 2 });
+  },
+);
+
+test.each([
+  ['handed-over', 'secondary'],
+  ['parked', 'secondary'],
+])('a guest that is %s, the only copy, goes on to be shut down in order', async (state, role) => {
+  const host = await Host.create({ status: { role, state, generation: 6 } });
+  await host.run('start');
+  await eventually('it is known', async () => (await host.state()).sync !== 'none');
+  expect(await host.run('stop')).toMatchObject({ code: 0 });
+  expect(await orders(host)).toEqual(['promote', 'press-power-button', 'stop']);
+  expect(await host.state()).toMatchObject({ sync: 'clean', generation: 7 });
+});
+
+test('a guest that does not listen is ended like by a power cut, in time', async () => {
+  const host = await Host.create({ status: protectedPrimary, deaf: true });
+  await host.run('start');
+  await host.awaitScore('10000');
+  const { engine } = await host.record();
+  expect(await host.run('stop', { OCF_RESKEY_CRM_meta_timeout: '26000' })).toMatchObject({ code: 0 });
+  expect(await orders(host)).toEqual(['press-power-button', 'stop']);
+  expect(engine && isAlive(engine)).toBe(false);
+});
+
+test('force_stop, and a stop that has no time, ask nobody', async () => {
+  for (const env of [{ OCF_RESKEY_force_stop: 'yes' }, { OCF_RESKEY_CRM_meta_timeout: '12000' }] as const) {
+    const host = await Host.create({ status: protectedPrimary });
+    await host.run('start');
+    await host.awaitScore('10000');
+    expect(await host.run('stop', env)).toMatchObject({ code: 0 });
+    expect(await orders(host)).toEqual(['stop']);
+  }
+});
+
+test('a secondary that is in sync or empty just ends: its guest runs elsewhere', async () => {
+  const host = await Host.create({ status: inSync });
+  await host.run('start');
+  expect(await host.run('stop')).toMatchObject({ code: 0 });
+  expect(await orders(host)).toEqual(['stop']);
+});
+
+test('a supervisor that is dead is started again to let the guest end in order', async () => {
+  const host = await Host.create({ status: protectedPrimary });
+  await host.run('start');
+  await host.awaitScore('10000');
+  const { supervisor } = await host.record();
+  send('SIGKILL', supervisor);
+  await eventually('the supervisor is gone', () => supervisor !== undefined && !isAlive(supervisor));
+  expect(await host.run('stop')).toMatchObject({ code: 0 });
+  expect(await orders(host)).toEqual(['press-power-button', 'stop']);
+});

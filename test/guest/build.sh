@@ -1,14 +1,17 @@
 #!/bin/bash
 # Builds the test guest: cache/guest/vmlinuz (Debian's cloud kernel, unpacked, never installed) and
-# cache/guest/initrd.gz (busybox, the virtio modules, init, the service, the clock
-# watcher). Does nothing when the inputs have not changed.
+# cache/guest/initrd.gz (busybox, the modules of virtio and the power button, init, the
+# service, the clock watcher). Does nothing when the inputs have not changed.
 # usage: build.sh [OUTPUT-FOLDER]
 set -euo pipefail
 here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 output=${1:-$here/../../cache/guest}
 metapackage=linux-image-cloud-amd64
 # In the order in which they can be inserted.
-modules=(virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci failover net_failover virtio_net)
+modules=(
+	virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci failover net_failover virtio_net
+	button evdev
+)
 
 say() { echo "guest: $*" >&2; }
 

@@ -15,11 +15,14 @@
  *                    "fill M"     -> "fill M", M MiB more are full of random bytes; "fill -1" if there are none
  *                    "reboot" | "poweroff"  -> reboot(2); no answer
  *
+ * The power button says "POWER BUTTON" on the console and powers off.
+ *
  * usage: counter [dirty-pages-per-second]
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/input.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -42,6 +45,7 @@ enum {
 	PORT_COUNTER = 7000,
 	CONNECTIONS_MAX = 96,
 	LISTENERS = 4,
+	BUTTONS = 4,
 	BUFFER_BYTES = 16384,
 	LINE_BYTES_MAX = 64,
 	DIRTY_TICK_MS = 10,
@@ -55,7 +59,8 @@ struct connection {
 };
 
 static struct connection connections[CONNECTIONS_MAX];
-static struct pollfd polled[LISTENERS + CONNECTIONS_MAX];
+/* listeners, buttons, connections */
+static struct pollfd polled[LISTENERS + BUTTONS + CONNECTIONS_MAX];
 static unsigned long counter;
 
 static void die(const char *what)
@@ -91,6 +96,28 @@ static void leave(int how)
 	if (descriptor < 0 || ioctl(descriptor, SIOCSIFFLAGS, &request))
 		perror("taking the network down");
 	reboot(how);
+}
+
+/* An input device that may be the power button; -1 if there is none of this number. */
+static int button(int number)
+{
+	char path[32];
+
+	snprintf(path, sizeof path, "/dev/input/event%d", number);
+	return open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+}
+
+static void button_read(int descriptor)
+{
+	struct input_event event;
+
+	while (read(descriptor, &event, sizeof event) == sizeof event) {
+		if (event.type != EV_KEY || event.code != KEY_POWER || event.value != 1)
+			continue;
+		puts("POWER BUTTON");
+		fflush(stdout);
+		leave(RB_POWER_OFF);
+	}
 }
 
 static void line_answer(struct connection *c, const char *line)
@@ -227,30 +254,37 @@ int main(int argc, char **argv)
 		connections[i].descriptor = -1;
 	for (int i = 0; i < LISTENERS; i++)
 		polled[i] = (struct pollfd){ .fd = listener(ports[i]), .events = POLLIN };
+	for (int i = 0; i < BUTTONS; i++)
+		polled[LISTENERS + i] = (struct pollfd){ .fd = button(i), .events = POLLIN };
 	dirty_set(argc > 1 ? atol(argv[1]) : 0);
 	puts("READY");
 	fflush(stdout);
 	for (;;) {
+		struct pollfd *waiting = polled + LISTENERS + BUTTONS;
+
 		for (int i = 0; i < CONNECTIONS_MAX; i++) {
 			struct connection *c = &connections[i];
 			/* poll ignores negative descriptors */
-			polled[LISTENERS + i] = (struct pollfd){
+			waiting[i] = (struct pollfd){
 				.fd = c->descriptor,
 				.events = (short)((c->in_bytes < sizeof c->in ? POLLIN : 0) |
 						  (c->out_bytes || c->port == PORT_SOURCE ? POLLOUT : 0)),
 			};
 		}
-		if (poll(polled, LISTENERS + CONNECTIONS_MAX, dirty_rate() ? DIRTY_TICK_MS : -1) < 0 && errno != EINTR)
+		if (poll(polled, LISTENERS + BUTTONS + CONNECTIONS_MAX, dirty_rate() ? DIRTY_TICK_MS : -1) < 0 && errno != EINTR)
 			die("poll");
 		if (dirty_rate())
 			dirty_some();
 		for (int i = 0; i < LISTENERS; i++)
 			if (polled[i].revents)
 				accept_one(polled[i].fd, ports[i]);
+		for (int i = LISTENERS; i < LISTENERS + BUTTONS; i++)
+			if (polled[i].revents)
+				button_read(polled[i].fd);
 		for (int i = 0; i < CONNECTIONS_MAX; i++) {
 			struct connection *c = &connections[i];
 			/* a descriptor accepted in this turn was not polled yet */
-			if (c->descriptor < 0 || polled[LISTENERS + i].fd != c->descriptor || !polled[LISTENERS + i].revents)
+			if (c->descriptor < 0 || waiting[i].fd != c->descriptor || !waiting[i].revents)
 				continue;
 			if (serve(c)) {
 				close(c->descriptor);

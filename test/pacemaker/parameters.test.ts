@@ -25,6 +25,7 @@ test('what is left out, or empty, is what the table says', () => {
     time_catch_up: 15_000_000,
     wake_latency: 0,
     tracker: 'auto',
+    force_stop: false,
     log_level: 'info',
   });
 });
@@ -55,6 +56,7 @@ test.each([
   ['epoch_mib', '1.5', 'must be a whole number from 1 to 1024, not "1.5"'],
   ['commit', 'Sync', 'must be one of pipelined, sync, not "Sync"'],
   ['config', '/etc/\u0007', 'must be an absolute path'],
+  ['force_stop', 'perhaps', 'must be true or false, not "perhaps"'],
   ['sync_address', 'n1:10.0.0.1;n1:10.0.0.2', 'names n1 twice: remove one'],
   ['sync_address', 'n1:10.0.0.1;n2:host', 'must be nodes and addresses such as'],
   ['sync_address', 'n1:10.0.0.1;n2:10.0.0.2:70000', 'must be nodes and addresses such as'],

@@ -3,7 +3,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { Traffic } from '../lab/traffic/traffic.js';
 import { waitFor } from '../lab/wait-for.js';
-import { ProtectedGuest } from './protected-guest.js';
+import { ProtectedGuest, RESOURCE } from './protected-guest.js';
 import { SHELLS } from './shells.js';
 
 const CLEAN = { answers_lost: 0, answers_repeated: 0, garbage: [], broken: undefined };
@@ -103,5 +103,50 @@ describe.each(SHELLS)('with $name', (shell) => {
     expect(await type(shell.monitor(), primary)).toMatch(shell.monitored);
     expect(await guest.protected()).toBe(primary);
     expect((await guest.engine(primary)).engine_id).toBe(engine_id);
+  });
+
+  /** How often a guest was asked to power itself off, as the consoles of both hosts say. */
+  async function powerButtons(): Promise<number> {
+    const consoles = await Promise.all(
+      guest.lab.nodes.map((node) => guest.lab.node(node).run(['cat', `/var/log/kemari/${RESOURCE}.console`])),
+    );
+    return consoles.join('').split('POWER BUTTON').length - 1;
+  }
+
+  /** Nothing of the VM runs, and one of the hosts knows that its guest has ended in order. */
+  async function hasEnded(): Promise<void> {
+    await guest.lab.settled(MOVE_TIMEOUT_MS);
+    for (const node of guest.lab.nodes) {
+      expect(await guest.lab.node(node).run(['bash', '-c', 'pidof kemari kemari-engine; true'])).toBe('');
+      expect(await guest.lab.power.isOn(node)).toBe(true);
+    }
+    const states = await Promise.all(
+      guest.lab.nodes.map((node) =>
+        guest.lab.node(node).run(['cat', `/var/lib/kemari/${RESOURCE}/state.json`]),
+      ),
+    );
+    expect(states.some((text) => (JSON.parse(text) as { sync: string }).sync === 'clean')).toBe(true);
+  }
+
+  test('disabled, the guest is shut down and not cut off; enabled, it boots again', async () => {
+    await Traffic.guestIsUp(guest.lab);
+    const before = await powerButtons();
+    await type(shell.disable());
+    await hasEnded();
+    expect(await powerButtons()).toBe(before + 1);
+    await type(shell.enable());
+    await guest.protected();
+    await Traffic.guestIsUp(guest.lab);
+  });
+
+  test('deleted, the guest is shut down too, and nothing of it is left', async () => {
+    await Traffic.guestIsUp(guest.lab);
+    const before = await powerButtons();
+    for (const command of shell.remove()) await type(command);
+    await hasEnded();
+    expect(await powerButtons()).toBe(before + 1);
+    expect((await guest.lab.status('n1')).instances.some(({ resource }) => resource === RESOURCE)).toBe(
+      false,
+    );
   });
 });

@@ -14,6 +14,10 @@ export interface Shell {
   maintenance(on: boolean): Command;
   /** What is known of the resource is forgotten and found again. */
   forget(): readonly Command[];
+  /** The VM is to run nowhere, or again. */
+  disable(): Command;
+  enable(): Command;
+  remove(): readonly Command[];
   /** One monitor, by hand, on the node where it is typed. */
   monitor(): Command;
   readonly monitored: RegExp;
@@ -33,6 +37,9 @@ const pcs: Shell = {
     ['pcs', 'resource', 'cleanup', RESOURCE],
     ['pcs', 'resource', 'refresh', RESOURCE],
   ],
+  disable: () => ['pcs', 'resource', 'disable', CLONE],
+  enable: () => ['pcs', 'resource', 'enable', CLONE],
+  remove: () => [['pcs', 'resource', 'delete', RESOURCE]],
   monitor: () => ['bash', '-c', `pcs resource debug-monitor ${RESOURCE} 2>&1; true`],
   monitored: /promoted/i,
 };
@@ -49,6 +56,14 @@ const crmsh: Shell = {
   forget: () => [
     ['crm', 'resource', 'cleanup', RESOURCE],
     ['crm', 'resource', 'refresh', RESOURCE],
+  ],
+  disable: () => ['crm', 'resource', 'stop', CLONE],
+  enable: () => ['crm', 'resource', 'start', CLONE],
+  remove: () => [
+    ['crm', 'resource', 'stop', CLONE],
+    ['crm_resource', '--wait'],
+    ['crm', '--force', 'configure', 'delete', CLONE],
+    ['crm', '--force', 'configure', 'delete', RESOURCE],
   ],
   // It has no word for it.
   monitor: () => ['bash', '-c', `crm_resource --force-check --resource ${RESOURCE} 2>&1; true`],

@@ -79,6 +79,9 @@ impl Vm for Waiting {
     fn stopped_at(&self) -> Option<SystemTime> {
         None
     }
+    fn press_power_button(&mut self) -> Result<(), GuestError> {
+        unreachable!("nobody orders it")
+    }
     fn announce(&mut self) -> Result<(), GuestError> {
         unreachable!("it never runs")
     }

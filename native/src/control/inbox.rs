@@ -40,6 +40,8 @@ pub enum OrderCommand {
         /// What changes.
         tuning: TuningChange,
     },
+    /// Ask the guest to power itself off.
+    PressPowerButton,
     /// End QEMU and the engine.
     Stop,
 }

@@ -209,6 +209,7 @@ impl<W: AsFd> Room<W> {
             Command::EnterSolo { generation } => OrderCommand::EnterSolo { generation },
             Command::RestartStatistics {} => OrderCommand::RestartStatistics,
             Command::Configure { tuning } => OrderCommand::Configure { tuning },
+            Command::PressPowerButton {} => OrderCommand::PressPowerButton,
             Command::Stop {} => OrderCommand::Stop,
         };
         if client.pending_orders == MAX_PENDING_ORDERS {

@@ -366,6 +366,15 @@ impl Guest {
         Ok(())
     }
 
+    /// Asks the guest to power itself off, as the button of a machine does. It may not listen.
+    ///
+    /// # Errors
+    /// A [`GuestError`].
+    pub fn press_power_button(&mut self) -> Result<(), GuestError> {
+        self.monitor.execute("system_powerdown", &json!({}))?;
+        Ok(())
+    }
+
     /// How QEMU ended, once its pidfd says that it has.
     pub fn obituary(&mut self) -> GuestError {
         let pid = self.child.id();

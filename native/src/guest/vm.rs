@@ -110,6 +110,8 @@ pub trait Vm {
     fn time(&self) -> Option<GuestTime>;
     /// When the guest, which is stopped, was stopped, by the clock that other hosts have too; `None` if nobody knows.
     fn stopped_at(&self) -> Option<SystemTime>;
+    /// Asks the guest to power itself off, as the button of a machine does. It may not listen.
+    fn press_power_button(&mut self) -> Result<(), GuestError>;
     /// Announces the guest's address to the network.
     fn announce(&mut self) -> Result<(), GuestError>;
     /// Reads news of the guest.
@@ -201,6 +203,10 @@ impl Vm for Guest {
 
     fn stopped_at(&self) -> Option<SystemTime> {
         self.clock.stopped_at()
+    }
+
+    fn press_power_button(&mut self) -> Result<(), GuestError> {
+        Self::press_power_button(self)
     }
 
     fn announce(&mut self) -> Result<(), GuestError> {

@@ -115,6 +115,9 @@ impl Vm for Busy {
     fn stopped_at(&self) -> Option<SystemTime> {
         None
     }
+    fn press_power_button(&mut self) -> Result<(), GuestError> {
+        unreachable!("nobody orders it")
+    }
     fn announce(&mut self) -> Result<(), GuestError> {
         unreachable!("it runs already")
     }

@@ -54,6 +54,8 @@ pub enum Command {
         /// How much.
         level: LogLevel,
     },
+    /// Ask the guest to power itself off.
+    PressPowerButton {},
     /// End QEMU and the engine.
     Stop {},
 }

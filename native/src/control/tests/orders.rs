@@ -96,6 +96,10 @@ fn every_order_reaches_the_data_thread_and_errors_reach_the_caller() {
                 },
             },
         ),
+        (
+            json!({"v":1,"id":9,"command":"press-power-button"}),
+            OrderCommand::PressPowerButton,
+        ),
         (json!({"v":1,"id":7,"command":"stop"}), OrderCommand::Stop),
     ] {
         caller.send(&request.to_string());

@@ -41,6 +41,7 @@ impl<P: Ports> Primary<P> {
                     self.measured.chooser.wish(engine.tuning.compression);
                     reply.configured(configured);
                 }
+                OrderCommand::PressPowerButton => self.press_power_button(reply)?,
                 OrderCommand::Stop => {
                     reply.ok(OkBody::Empty);
                     return Ok(Some(Next::Stopped));
@@ -92,6 +93,16 @@ impl<P: Ports> Primary<P> {
             let deadline = engine.now() + Duration::from_millis(timeout_ms);
             self.demotion = Some(Demotion::new(reply, deadline));
         }
+    }
+
+    fn press_power_button(&mut self, reply: ReplyHandle) -> Result<(), Fatal> {
+        if self.halt.is_some() || matches!(self.mode, Mode::Parked | Mode::Ended) {
+            reply.error(ErrorCode::WrongRole, "the guest does not run here any more");
+            return Ok(());
+        }
+        self.guest.press_power_button()?;
+        reply.ok(OkBody::Empty);
+        Ok(())
     }
 
     fn enter_solo(&mut self, engine: &mut Engine<P>, generation: u64, reply: ReplyHandle) {

@@ -40,6 +40,7 @@ impl<P: Ports> Secondary<P> {
             },
             OrderCommand::Demote { .. }
             | OrderCommand::EnterSolo { .. }
+            | OrderCommand::PressPowerButton
             | OrderCommand::RestartStatistics => order.reply.error(
                 ErrorCode::WrongRole,
                 format!(

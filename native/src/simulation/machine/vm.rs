@@ -269,6 +269,11 @@ impl Vm for SimulatedVm {
         }
     }
 
+    fn press_power_button(&mut self) -> Result<(), GuestError> {
+        // It powers itself off when it likes to.
+        Ok(())
+    }
+
     fn announce(&mut self) -> Result<(), GuestError> {
         Ok(())
     }

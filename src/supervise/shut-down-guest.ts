@@ -1,0 +1,50 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Logger } from 'pino';
+import { messageOf } from '../common/error.js';
+import { limits } from '../common/limits.js';
+import type { EngineState } from '../engine/messages.js';
+import type { EngineSession } from './engine-session.js';
+import type { Ledger } from './ledger.js';
+
+/** The guest runs here. */
+const RUNNING: readonly EngineState[] = ['solo', 'syncing', 'protected', 'frozen'];
+/**
+ * Its only copy is here, stopped: demoted without a peer, or handed over by a primary that goes no further with it. Pacemaker
+ * demotes before it stops; so this is how a VM that is to end on both nodes arrives here.
+ */
+const HERE_ALONE: readonly EngineState[] = ['parked', 'handed-over'];
+
+/** Lets a guest whose only copy is here power itself off. Whatever fails, or is too late: its engine is ended next. */
+export async function shutDownGuest(
+  session: EngineSession,
+  { ledger, log }: { readonly ledger: Ledger; readonly log: Logger },
+  deadline: number,
+): Promise<void> {
+  try {
+    const engine = await session.status();
+    if (HERE_ALONE.includes(engine.state)) {
+      const generation = Math.max(engine.generation, ledger.known().generation) + 1;
+      log.info({ generation }, 'going on with the guest, so that it can be shut down');
+      await ledger.beginGeneration(generation, () =>
+        session.promote('hot', generation, Math.max(deadline - Date.now(), 1)),
+      );
+    } else if (!RUNNING.includes(engine.state)) return;
+    await session.pressPowerButton();
+    log.info('the guest has been asked to power itself off');
+    if (await ended(session, deadline)) log.info('the guest has powered itself off');
+    else log.warn('the guest did not power itself off in time: it is ended like by a power cut');
+  } catch (error) {
+    log.warn(
+      { error: messageOf(error) },
+      'the guest could not be shut down: it is ended like by a power cut',
+    );
+  }
+}
+
+async function ended(session: EngineSession, deadline: number): Promise<boolean> {
+  while (Date.now() < deadline) {
+    if ((await session.status()).state === 'ended') return true;
+    await sleep(limits.shutdown_poll_ms);
+  }
+  return false;
+}
