@@ -59,6 +59,11 @@ export async function setAttribute(name: string, node: string, value: string): P
   await tool('attrd_updater', ['-n', name, '-N', node, '-U', value]);
 }
 
+/** The same of one that nobody waits for: a few seconds later, so that a failover has no second write of the CIB in it. */
+export async function setDampenedAttribute(name: string, node: string, value: string): Promise<void> {
+  await tool('attrd_updater', ['-n', name, '-N', node, '-B', value, '-d', '3s']);
+}
+
 /** A private one: shared between the nodes' attrd, never in the CIB, so a change of it aborts no transition. */
 export async function setPrivateAttribute(name: string, node: string, value: string): Promise<void> {
   await tool('attrd_updater', ['-p', '-n', name, '-N', node, '-U', value]);

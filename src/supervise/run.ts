@@ -1,10 +1,17 @@
 import { basename, join } from 'node:path';
 import { pino } from 'pino';
-import { deleteAttribute, queryAttribute, setAttribute, setPrivateAttribute } from '../pacemaker/tools.js';
+import {
+  deleteAttribute,
+  queryAttribute,
+  setAttribute,
+  setDampenedAttribute,
+  setPrivateAttribute,
+} from '../pacemaker/tools.js';
 import { messageOf } from '../common/error.js';
 import { limits } from '../common/limits.js';
 import { libraryDir, pathsOf, type Environment } from '../common/paths.js';
 import { AttributeKeeper } from './attribute-keeper.js';
+import { shownAttribute } from './decide-shown.js';
 import { diskAttribute, scoreAttribute } from './disk-word.js';
 import { DurableStore } from './durable-state.js';
 import { readLaunch } from './launch.js';
@@ -33,6 +40,7 @@ export async function supervise(runDir: string, env: Environment): Promise<numbe
     );
   const score = keeper(scoreAttribute(launch.resource), setAttribute);
   const disk = keeper(diskAttribute(launch.resource), setPrivateAttribute);
+  const shown = keeper(shownAttribute(launch.resource), setDampenedAttribute);
   const supervisor = new Supervisor({
     launch,
     paths,
@@ -40,6 +48,7 @@ export async function supervise(runDir: string, env: Environment): Promise<numbe
     ledger: new Ledger(paths, launch, new DurableStore(paths), log),
     score,
     disk,
+    shown,
     log,
   });
   process.on('unhandledRejection', (error) => {
@@ -59,6 +68,7 @@ export async function supervise(runDir: string, env: Environment): Promise<numbe
   const verifier = setInterval(() => {
     void score.verify();
     void disk.verify();
+    void shown.verify();
   }, limits.verify_ms);
   await stopped;
   clearInterval(ticker);

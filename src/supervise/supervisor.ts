@@ -10,6 +10,7 @@ import type { AttributeKeeper } from './attribute-keeper.js';
 import { decideMonitor, type MonitorVerdict, type Phase } from './decide-monitor.js';
 import { decidePromotion } from './decide-promotion.js';
 import { decideScore } from './decide-score.js';
+import { decideShown } from './decide-shown.js';
 import { maySolo } from './decide-solo.js';
 import { diskAttribute, formatDiskWord, parseDiskWord, type DiskWord } from './disk-word.js';
 import { EngineSession } from './engine-session.js';
@@ -28,6 +29,8 @@ export interface SupervisorParts {
   readonly ledger: Ledger;
   readonly score: AttributeKeeper;
   readonly disk: AttributeKeeper;
+  /** For people. */
+  readonly shown: AttributeKeeper;
   readonly log: Logger;
 }
 
@@ -228,6 +231,7 @@ export class Supervisor {
       this.#phase = 'stopping';
       this.#parts.score.want(null);
       this.#parts.disk.want(null);
+      this.#parts.shown.want(null);
       const session = this.#session;
       if (session) {
         if (shutdownMs > 0) await shutDownGuest(session, this.#parts, deadline);
@@ -236,6 +240,7 @@ export class Supervisor {
       await Promise.all([
         this.#parts.score.settle(limits.cluster_tool_ms),
         this.#parts.disk.settle(limits.cluster_tool_ms),
+        this.#parts.shown.settle(limits.cluster_tool_ms),
       ]);
       this.#parts.log.info('stopped');
     });
@@ -330,7 +335,7 @@ export class Supervisor {
   }
 
   #publish(): void {
-    const { launch, score, disk } = this.#parts;
+    const { launch, score, disk, shown } = this.#parts;
     const { durable } = this.#parts.ledger;
     if (!durable) return;
     const alive = this.#phase === 'running' ? this.#engine : undefined;
@@ -343,6 +348,7 @@ export class Supervisor {
     });
     score.want(wanted === null ? null : String(wanted));
     disk.want(formatDiskWord(durable, alive?.role === 'primary' && alive.state !== 'ended'));
+    shown.want(decideShown({ phase: this.#phase, engine: alive, sync: durable.sync }));
   }
 
   async #askPeerDisk(): Promise<void> {

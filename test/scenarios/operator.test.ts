@@ -53,6 +53,21 @@ describe.each(SHELLS)('with $name', (shell) => {
     });
   });
 
+  test('crm_mon shows at a glance how the guest is protected', async () => {
+    await waitFor(
+      'words in crm_mon',
+      async () => {
+        const text = await type(['crm_mon', '-1A']);
+        const words = [...text.matchAll(new RegExp(`\\* kemari-${RESOURCE}\\s*: (.*)$`, 'gm'))].map(
+          ([, word]) => word?.trim(),
+        );
+        if (words.includes('protected') && words.includes('in sync')) return true;
+        throw new Error(text);
+      },
+      { timeout_ms: 60_000 },
+    );
+  });
+
   test('a ban moves the guest, and clearing it leaves the guest where it is', async () => {
     const traffic = await startTraffic();
     const primary = await guest.primary();
