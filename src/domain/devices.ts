@@ -1,3 +1,4 @@
+import { readDisk } from './disks.js';
 import type { Place } from './place.js';
 import { absolutePath, interfaceName } from './values.js';
 import type { NetworkInterface } from './vm.js';
@@ -83,6 +84,16 @@ export function readDevices(place: Place): Devices {
   const interfaces = place.all('interface', networkInterface);
   const count = place.count('interface');
   if (count !== 1) return place.refuse(`has ${count} interfaces: a VM has exactly one in this version`);
+  const disks = place.all('disk', (inner) => {
+    const disk = readDisk(inner);
+    // Whatever else is wrong with it is said too.
+    inner.complain(
+      `${disk.name} is not supported yet: this version has no disks; boot from <kernel> and <initrd>`,
+    );
+    return disk;
+  });
+  const twice = disks.find(({ name }, index) => disks.findIndex((one) => one.name === name) !== index);
+  if (twice) return place.refuse(`has two disks ${twice.name}: give each <target dev> once`);
   const serials = place.all('serial', serial);
   const consoles = place.all('console', serial);
   if (place.count('serial') > 1 || place.count('console') > 1)

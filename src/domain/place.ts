@@ -151,9 +151,14 @@ export class Place {
     for (const child of this.#element.children) if (names.includes(child.name)) this.#elements.add(child);
   }
 
-  /** Complains of the element, `<name> ${why}`, and ends its reading. */
-  refuse(why: string): never {
+  /** Complains of the element, `<name> ${why}`. */
+  complain(why: string): void {
     this.#complain(this.#element.line, `<${shown(this.#element.name)}> ${why}`);
+  }
+
+  /** The same, and ends its reading. */
+  refuse(why: string): never {
+    this.complain(why);
     throw new Refused();
   }
 

@@ -80,7 +80,7 @@ test('import leaves to a person what the guest would miss', async () => {
   const { code, stdout } = await host.run(`import ${input} ${output}`);
   expect(code).toBe(2);
   expect(stdout).toContain('not to be run yet; decide about each of these');
-  expect(stdout).toMatch(/out\.xml:\d+: <disk> in <devices> is not supported/);
+  expect(stdout).toMatch(/out\.xml:\d+: <disk> vda is not supported yet/);
   expect(stdout).not.toContain('pcs resource create');
   expect(await readFile(output, 'utf8')).toContain('<disk ');
   await rm(output);

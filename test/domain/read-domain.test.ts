@@ -153,8 +153,8 @@ describe('what is not supported is refused by name and line, with what to do', (
 
   test.each([
     [
-      "<disk type='file'><source file='/x'/></disk>",
-      '<disk> in <devices> is not supported: remove it: this version has no disks',
+      "<disk type='file'><source file='/x'/><target dev='vda'/></disk>",
+      '<disk> vda is not supported yet: this version has no disks',
     ],
     [
       "<hostdev mode='subsystem'/>",
@@ -330,6 +330,61 @@ test('everything that is wrong is said, in the order of lines', () => {
   expect(refusalOf(wrong)).toMatch(
     / \(and 3 more: kemari check-config \/etc\/kemari\/vm1\.xml shows all of it\)$/,
   );
+});
+
+describe('disks are checked, and then refused by name', () => {
+  const complaintsOf = (disk: string): string[] => {
+    const judged = judgeDomain(least.replace('  </devices>', `${disk}\n</devices>`), FILE);
+    return 'complaints' in judged ? judged.complaints.map(({ text }) => text) : [];
+  };
+  const NOT_YET = 'is not supported yet: this version has no disks; boot from <kernel> and <initrd>';
+
+  test.each([
+    "<disk type='file' device='disk'><driver name='qemu' type='qcow2' cache='none' discard='unmap'/><source file='/srv/a.qcow2' index='1'/><backingStore/><target dev='vda' bus='virtio'/><serial>root-1</serial><alias name='virtio-disk0'/><boot order='1'/></disk>",
+    "<disk type='block'><source dev='/dev/drbd0'/><target dev='vda'/><readonly/></disk>",
+    "<disk type='network'><source protocol='nbd' name='vm1'><host name='10.0.0.9' port='10809'/></source><target dev='vda'/></disk>",
+  ])('%s', (disk) => {
+    expect(complaintsOf(disk)).toEqual([`<disk> vda ${NOT_YET}`]);
+  });
+
+  test.each([
+    [
+      "<disk type='file' device='cdrom'><source file='/a.iso'/><target dev='vda'/></disk>",
+      "attribute device='cdrom' of <disk> is not supported: write 'disk'",
+    ],
+    ["<disk type='file'><source file='a.img'/><target dev='vda'/></disk>", 'write an absolute path'],
+    [
+      "<disk type='file'><source file='/a.img'/><target dev='sda' bus='sata'/></disk>",
+      "attribute bus='sata'",
+    ],
+    ["<disk type='file'><source file='/a.img'/><target dev='hda'/></disk>", 'has dev="hda": write vda, vdb'],
+    [
+      "<disk type='file'><target dev='vda'/></disk>",
+      "<disk> lacks <source>: add <source file='/srv/vm1.img'/>",
+    ],
+    [
+      "<disk type='network'><source protocol='rbd' name='a'/><target dev='vda'/></disk>",
+      "attribute protocol='rbd' of <source> is not supported: write 'nbd'",
+    ],
+    [
+      "<disk type='network'><source protocol='nbd'/><target dev='vda'/></disk>",
+      "<source> lacks <host>: add <host name='10.0.0.9' port='10809'/>",
+    ],
+    [
+      "<disk type='file'><driver type='vmdk'/><source file='/a.img'/><target dev='vda'/></disk>",
+      "attribute type='vmdk' of <driver> is not supported: write 'raw' or 'qcow2'",
+    ],
+    [
+      "<disk type='file'><source file='/a.img'/><target dev='vda'/><shareable/></disk>",
+      '<shareable> in <disk> is not supported: remove it: a disk belongs to one VM',
+    ],
+    [
+      "<disk type='file'><source file='/a.img'/><target dev='vda'/></disk><disk type='file'><source file='/b.img'/><target dev='vda'/></disk>",
+      '<devices> has two disks vda: give each <target dev> once',
+    ],
+  ])('%s', (disk, complaint) => {
+    expect(complaintsOf(disk).join('\n')).toContain(complaint);
+  });
 });
 
 describe('what is not XML, or more than XML', () => {
