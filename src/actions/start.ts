@@ -6,6 +6,7 @@ import { syncEnds } from '../config/sync-ends.js';
 import { actionBudget } from '../pacemaker/environment.js';
 import { exitCode } from '../pacemaker/exit-codes.js';
 import { readParameters } from '../pacemaker/parameters.js';
+import { fencingIsOff } from '../pacemaker/tools.js';
 import { AgentError, messageOf, systemCodeOf } from '../common/error.js';
 import { libraryDir, type Environment, type ResourcePaths } from '../common/paths.js';
 import { createRunDir } from '../supervise/launch.js';
@@ -27,6 +28,7 @@ export async function start(env: Environment): Promise<number> {
 
   const vm = await readVm(values.config);
   await checkRequirements(vm, values);
+  if (!values.allow_unfenced) await requireFencing();
   const node = await nodeOf(env);
   const ends = syncEnds(await addressesOf(values), values.sync_port, node);
   const spec = translate({ vm, values, node, ends }, paths, libraryDir(env));
@@ -82,6 +84,15 @@ async function createConsoleLog(path: string): Promise<void> {
       cause: error,
     });
   }
+}
+
+/** Without it nobody can say that the other host is dead. A node whose cluster does not answer is not told from one without. */
+async function requireFencing(): Promise<void> {
+  if (!(await fencingIsOff().catch(() => false))) return;
+  throw new AgentError(
+    'bad-parameter',
+    'fencing is turned off in this cluster: turn it on (pcs property set stonith-enabled=true), or set allow_unfenced=true for a test',
+  );
 }
 
 function requireRoot(): void {

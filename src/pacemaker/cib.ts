@@ -13,6 +13,18 @@ export function parseCib(output: string): Element {
   }
 }
 
+/** Pacemaker's words for no. */
+const NO: readonly string[] = ['false', 'no', 'off', 'n', '0'];
+
+/** Whether the cluster's section of properties turns fencing off. Since Pacemaker 3.0 the property has a second name. */
+export function isUnfenced(properties: Element): boolean {
+  return descendants(properties, 'nvpair').some(({ attributes }) => {
+    const name = attributes.get('name');
+    const isIt = name === 'stonith-enabled' || name === 'fencing-enabled';
+    return isIt && NO.includes((attributes.get('value') ?? '').toLowerCase());
+  });
+}
+
 /** The value of a permanent attribute, by node, from the CIB's section of nodes. */
 export function attributesOfNodes(nodes: Element, name: string): Map<string, string> {
   const found = new Map<string, string>();

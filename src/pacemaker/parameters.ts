@@ -150,6 +150,13 @@ them from sleeping, which halves what a checkpoint adds to an answer and costs p
     long: `pagemap-scan: the kernel is asked (Linux 6.7 or later). compare: all RAM is compared with its last copy, with any kernel;
 that takes as much memory again, and about 0.1 s for each GiB in each checkpoint. auto: compare only if it must be.`,
   }),
+  allow_unfenced: parameter({
+    kind: flag,
+    fallback: 'false',
+    short: 'Run in a cluster without fencing',
+    long: `true: a VM is started although fencing is turned off in the cluster. A host that only seems dead may then run the guest a
+second time: for tests, never for what matters.`,
+  }),
   force_stop: parameter({
     kind: flag,
     fallback: 'false',

@@ -1,7 +1,7 @@
 import { execa } from 'execa';
 import { AgentError, quote } from '../common/error.js';
 import { limits } from '../common/limits.js';
-import { attributesOfNodes, parseCib } from './cib.js';
+import { attributesOfNodes, isUnfenced, parseCib } from './cib.js';
 
 /** Pacemaker's command line tools, each call bounded: a cluster in trouble must not hold up the guest's supervisor. */
 async function tool(name: string, args: readonly string[]): Promise<string> {
@@ -40,6 +40,11 @@ export function readNodeName(output: string): string {
 export async function nodeAttributes(name: string): Promise<Map<string, string>> {
   const section = await tool('cibadmin', ['--query', '--scope', 'nodes']);
   return attributesOfNodes(parseCib(section), name);
+}
+
+/** Whether fencing is turned off in this cluster. @throws AgentError when the cluster on this node does not say. */
+export async function fencingIsOff(): Promise<boolean> {
+  return isUnfenced(parseCib(await tool('cibadmin', ['--query', '--scope', 'crm_config'])));
 }
 
 /** Quorum, as this node sees it now. No answer is no quorum. */

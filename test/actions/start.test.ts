@@ -108,3 +108,22 @@ test('the addresses of the sync network may be attributes of the nodes', async (
     peer: { node: 'n2', address: '10.0.0.2', port: 7902 },
   });
 });
+
+test('a cluster that has fencing turned off gets no VM, unless that is what somebody wants', async () => {
+  const host = await Host.create({ status: inSync });
+  const property = (name: string, value: string): Promise<void> =>
+    writeFile(
+      join(host.folder, 'cluster', 'crm_config.xml'),
+      `<crm_config><cluster_property_set id="cib-bootstrap-options"><nvpair id="a" name="${name}" value="${value}"/></cluster_property_set></crm_config>`,
+    );
+  for (const name of ['stonith-enabled', 'fencing-enabled']) {
+    await property(name, 'false');
+    const refused = await host.run('start');
+    expect(refused.code).toBe(6);
+    expect(refused.reason).toContain('fencing is turned off in this cluster');
+  }
+  expect(await host.run('start', { OCF_RESKEY_allow_unfenced: 'true' })).toMatchObject({ code: 0 });
+  expect(await host.run('stop')).toMatchObject({ code: 0 });
+  await property('stonith-enabled', 'true');
+  expect(await host.run('start')).toMatchObject({ code: 0 });
+});

@@ -25,6 +25,7 @@ test('what is left out, or empty, is what the table says', () => {
     time_catch_up: 15_000_000,
     wake_latency: 0,
     tracker: 'auto',
+    allow_unfenced: false,
     force_stop: false,
     log_level: 'info',
   });

@@ -68,6 +68,18 @@ test('no addresses at all', async () => {
   expect(exit_reason).toMatch(/no node has the attribute kemari-sync-address/);
 });
 
+test('a cluster that has fencing turned off', async () => {
+  await writeDomain(hosts.lab, 'unfenced', domainXml());
+  const set = (value: string): Promise<string> =>
+    hosts.lab.node('n1').run(['pcs', 'property', 'set', `stonith-enabled=${value}`]);
+  await set('false');
+  try {
+    expect((await failureOf('unfenced')).exit_reason).toMatch(/fencing is turned off in this cluster/);
+  } finally {
+    await set('true');
+  }
+});
+
 test('a sync port that something else has', async () => {
   await writeDomain(hosts.lab, 'portless', domainXml());
   const listen =
