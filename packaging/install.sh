@@ -29,10 +29,13 @@ command=/usr/sbin/kemari
 agent=/usr/lib/ocf/resource.d/kemari/vm
 logrotate=/etc/logrotate.d/kemari
 files=(kemari kemari-engine libkemari_preload.so)
+man=/usr/share/man
+pages=(ocf_kemari_vm.7 kemari.8)
 
 if [[ $uninstall == yes ]]; then
   rm -f "$destdir$command" "$destdir$agent" "$destdir$logrotate"
   for file in "${files[@]}"; do rm -f "$destdir$lib/$file"; done
+  for page in "${pages[@]}"; do rm -f "$destdir$man/man${page##*.}/$page"; done
   for folder in "$lib" "${agent%/*}"; do
     rmdir --ignore-fail-on-non-empty "$destdir$folder" 2>/dev/null || true
   done
@@ -40,7 +43,7 @@ if [[ $uninstall == yes ]]; then
   exit 0
 fi
 
-for file in "${files[@]}"; do
+for file in "${files[@]}" "${pages[@]}"; do
   if [[ ! -f $dist/$file ]]; then
     echo "dist/$file does not exist: run 'npm run build' first" >&2
     exit 1
@@ -60,4 +63,7 @@ done
 ln -sfn "$lib/kemari" "$destdir$command"
 ln -sfn "$lib/kemari" "$destdir$agent"
 install -m 0644 "$here/logrotate" "$destdir$logrotate"
+for page in "${pages[@]}"; do
+  install -D -m 0644 "$dist/$page" "$destdir$man/man${page##*.}/$page"
+done
 echo "installed ocf:kemari:vm and $command"

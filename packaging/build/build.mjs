@@ -1,6 +1,7 @@
 // Builds dist/kemari: the bundle, compiled ahead (code cache), inside a stripped copy of the running node.
 import { execFile } from 'node:child_process';
-import { chmod, copyFile, mkdir, readFile, rename, rm } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { inject } from 'postject';
 import { bundle } from './bundle.mjs';
@@ -38,4 +39,11 @@ await inject(unfinished, 'NODE_SEA_BLOB', await readFile('dist/build/kemari.blob
 Object.assign(console, { log, error });
 // Renamed into place, so that a kemari that is running keeps its file.
 await rename(unfinished, 'dist/kemari');
+for (const [page, file] of [
+  ['agent', 'ocf_kemari_vm.7'],
+  ['program', 'kemari.8'],
+]) {
+  const { stdout } = await run('dist/kemari', ['man', page]);
+  await writeFile(join('dist', file), stdout);
+}
 console.log('built dist/kemari');

@@ -83,6 +83,16 @@ export const commands: readonly Command[] = [
     run: async (env, given) => (await import('../supervise/run.js')).supervise(given.arguments[0] ?? '', env),
   },
   {
+    name: 'man',
+    summary: 'Print a manual page: agent or program',
+    kind: 'internal',
+    run: async (_env, given) => {
+      const { agentPage, commandPage } = await import('./man.js');
+      process.stdout.write(given.arguments[0] === 'program' ? commandPage(commands) : agentPage());
+      return 0;
+    },
+  },
+  {
     name: 'keygen',
     summary: 'Make the key with which the two hosts know each other',
     kind: 'person',

@@ -21,7 +21,7 @@ export const advice: readonly ActionAdvice[] = [
   { name: 'validate-all', timeout: '20s' },
 ];
 
-const longDescription = `Runs a virtual machine on the promoted node and keeps a copy of it on the other one, so close behind
+export const longDescription = `Runs a virtual machine on the promoted node and keeps a copy of it on the other one, so close behind
 that nothing the outside world has seen is missing from it. When the promoted node is lost, Pacemaker fences it and
 promotes the copy; TCP connections of the guest live on. Use it as a promotable clone with two instances, with fencing.`;
 

@@ -28,7 +28,8 @@ async function built(files: readonly string[]): Promise<{ install: string; destd
 }
 
 test('installing twice is installing once, and uninstalling leaves nothing', async () => {
-  const { install, destdir } = await built(['kemari', 'kemari-engine', 'libkemari_preload.so']);
+  const pages = ['ocf_kemari_vm.7', 'kemari.8'];
+  const { install, destdir } = await built(['kemari', 'kemari-engine', 'libkemari_preload.so', ...pages]);
   for (let time = 0; time < 2; time += 1) await execa('bash', [install, '--destdir', destdir]);
   expect((await readdir(join(destdir, 'usr/lib/kemari'))).sort()).toEqual([
     'kemari',
@@ -39,6 +40,8 @@ test('installing twice is installing once, and uninstalling leaves nothing', asy
   for (const link of ['usr/sbin/kemari', 'usr/lib/ocf/resource.d/kemari/vm']) {
     expect(await readlink(join(destdir, link))).toBe('/usr/lib/kemari/kemari');
   }
+  for (const page of pages)
+    expect((await lstat(join(destdir, `usr/share/man/man${page.slice(-1)}`, page))).mode & 0o777).toBe(0o644);
   const rotation = join(destdir, 'etc/logrotate.d/kemari');
   // logrotate(8) refuses a file that others may write to.
   expect((await lstat(rotation)).mode & 0o777).toBe(0o644);
