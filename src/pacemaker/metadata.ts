@@ -62,10 +62,11 @@ function actionXml({ name, timeout, interval, role }: ActionAdvice): string {
 }
 
 /**
- * OCF 1.1 metadata. ocf-tester's DTD is OCF 1.0: the internal subset adds what 1.1 has, and passes both 1.1 schemas.
+ * OCF 1.1 metadata, without a word on its encoding: crmsh has its text decoded already when it reads it, and refuses one that
+ * says how. ocf-tester's DTD is OCF 1.0: the internal subset adds what 1.1 has, and passes both 1.1 schemas.
  */
 export function metadataXml(version: string): string {
-  return `<?xml version="1.0" encoding="UTF-8"?>
+  return `<?xml version="1.0"?>
 <!DOCTYPE resource-agent SYSTEM "ra-api-1.dtd" [
   <!ATTLIST action name CDATA #REQUIRED>
   <!ATTLIST parameter unique-group CDATA #IMPLIED reloadable (0|1) #IMPLIED>

@@ -1,0 +1,81 @@
+// The agent as the cluster's own tools see it, installed on a node.
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { parameterList } from '../../src/pacemaker/parameters.js';
+import { domainPath, domainXml, writeDomain } from '../lab/kemari/domain.js';
+import type { ExecResult } from '../lab/place.js';
+import { ProtectedGuest } from './protected-guest.js';
+
+const AGENT = '/usr/lib/ocf/resource.d/kemari/vm';
+
+let hosts: ProtectedGuest;
+beforeAll(async () => {
+  hosts = await ProtectedGuest.hosts();
+  await writeDomain(hosts.lab, 'vm1', domainXml());
+});
+afterAll(() => hosts.lab.down());
+
+function type(...command: readonly string[]): Promise<ExecResult> {
+  return hosts.lab.node('n1').exec(command);
+}
+
+test.each([
+  ['pcs', ['pcs', 'resource', 'describe', 'ocf:kemari:vm', '--full']],
+  ['crmsh', ['crm', 'ra', 'info', 'ocf:kemari:vm']],
+  ['crm_resource', ['crm_resource', '--show-metadata', 'ocf:kemari:vm']],
+])('%s knows every parameter', async (_, command) => {
+  const { exit_code, stdout, stderr } = await type(...command);
+  expect(exit_code, stderr).toBe(0);
+  for (const [name] of parameterList) expect(stdout).toContain(name);
+  expect(stdout).toMatch(/reload-agent|reloadable/);
+});
+
+test('metadata needs no rights, no environment and no program', async () => {
+  const nobody = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups', 'env', '-i', 'PATH=/bin'];
+  const { exit_code, stdout, stderr } = await type(...nobody, AGENT, 'meta-data', 'and', 'more');
+  expect([exit_code, stderr]).toEqual([0, '']);
+  expect(stdout).toContain('<resource-agent name="vm"');
+});
+
+test.each([
+  ['what is needed', [`config=${domainPath('vm1')}`], '0', 0, ''],
+  ['nothing', [], '0', 6, 'parameter config is missing'],
+  ['a wrong parameter', [`config=${domainPath('vm1')}`, 'sync_mode=never'], '0', 6, 'must be one of'],
+  ['a description that is not there', ['config=/etc/kemari/none.xml'], '0', 0, ''],
+  [
+    'a description that is not there, on this host',
+    ['config=/etc/kemari/none.xml'],
+    '10',
+    2,
+    'does not exist',
+  ],
+  [
+    'a key that is not there, on this host',
+    [`config=${domainPath('vm1')}`, 'sync_address=n1:10.77.2.1;n2:10.77.2.2', 'key=/etc/kemari/none.key'],
+    '10',
+    5,
+    'does not exist',
+  ],
+])('crm_resource --validate with %s', async (_, parameters, level, code, reason) => {
+  const options = parameters.flatMap((one) => ['--option', one]);
+  const validate = ['crm_resource', '--validate', '--class', 'ocf', '--provider', 'kemari', '--agent', 'vm'];
+  const { exit_code, stdout, stderr } = await type(
+    'env',
+    `OCF_CHECK_LEVEL=${level}`,
+    ...validate,
+    ...options,
+  );
+  expect(`${stdout}${stderr}`).toContain(reason);
+  expect(exit_code, `${stdout}${stderr}`).toBe(code);
+});
+
+test('an action that does not exist, and arguments that nobody asked for', async () => {
+  const env = [
+    'env',
+    'OCF_ROOT=/usr/lib/ocf',
+    'OCF_RESOURCE_INSTANCE=vm1',
+    `OCF_RESKEY_config=${domainPath('vm1')}`,
+  ];
+  expect(await type(...env, AGENT, 'migrate_to')).toMatchObject({ exit_code: 3 });
+  expect(await type(...env, AGENT, 'monitor', 'and', 'more')).toMatchObject({ exit_code: 7 });
+  expect(await type(...env, AGENT, 'stop')).toMatchObject({ exit_code: 0 });
+});
