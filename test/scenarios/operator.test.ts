@@ -1,6 +1,7 @@
 // What an operator types, on a cluster with a protected guest under traffic: the guest runs on through all of it, on the same
 // connection, and ends where it was asked to. Each shell has a lab of its own.
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import { domainXml, writeDomain } from '../lab/kemari/domain.js';
 import { Traffic } from '../lab/traffic/traffic.js';
 import { waitFor } from '../lab/wait-for.js';
 import { ProtectedGuest, RESOURCE } from './protected-guest.js';
@@ -13,7 +14,9 @@ describe.each(SHELLS)('with $name', (shell) => {
   let guest: ProtectedGuest;
   beforeAll(async () => {
     guest = await ProtectedGuest.hosts();
-    await guest.create();
+    await writeDomain(guest.lab, RESOURCE, domainXml());
+    await type(shell.create(guest.lab));
+    await guest.protected();
   });
   afterAll(() => guest.lab.down());
   beforeEach(() => guest.protected());

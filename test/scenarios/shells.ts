@@ -1,10 +1,13 @@
 // The commands of the two cluster shells, word by word.
+import { createCommand, neededParameters } from '../lab/kemari/resource.js';
+import type { Lab } from '../lab/lab.js';
 import { RESOURCE } from './protected-guest.js';
 
 type Command = readonly string[];
 
 export interface Shell {
   readonly name: string;
+  create(lab: Lab): Command;
   set(parameter: string, value: string): Command;
   /** The Promoted role may not be on `node`. */
   ban(node: string): readonly Command[];
@@ -27,6 +30,7 @@ const CLONE = `${RESOURCE}-clone`;
 
 const pcs: Shell = {
   name: 'pcs',
+  create: (lab) => createCommand(lab, RESOURCE),
   set: (parameter, value) => ['pcs', 'resource', 'update', RESOURCE, `${parameter}=${value}`],
   ban: (node) => [['pcs', 'resource', 'ban', CLONE, node, '--promoted']],
   clear: () => [['pcs', 'resource', 'clear', CLONE]],
@@ -46,6 +50,8 @@ const pcs: Shell = {
 
 const crmsh: Shell = {
   name: 'crmsh',
+  // All at once: a primitive without its clone would be started.
+  create: (lab) => ['bash', '-c', 'crm --force configure load update - <<<"$0"', configurationOf(lab)],
   set: (parameter, value) => ['crm', 'resource', 'param', RESOURCE, 'set', parameter, value],
   // It knows no role here: the replica leaves the node too, until the ban is cleared.
   ban: (node) => [['crm', 'resource', 'ban', CLONE, node]],
@@ -69,5 +75,15 @@ const crmsh: Shell = {
   monitor: () => ['bash', '-c', `crm_resource --force-check --resource ${RESOURCE} 2>&1; true`],
   monitored: /promoted/i,
 };
+
+function configurationOf(lab: Lab): string {
+  const parameters = Object.entries(neededParameters(lab, RESOURCE)).map(
+    ([name, value]) => `${name}="${value}"`,
+  );
+  return [
+    `primitive ${RESOURCE} ocf:kemari:vm params ${parameters.join(' ')} op start timeout=120s op stop timeout=120s op promote timeout=60s op demote timeout=120s op monitor interval=5s role=Promoted timeout=20s op monitor interval=6s role=Unpromoted timeout=20s`,
+    `clone ${CLONE} ${RESOURCE} meta promotable=true promoted-max=1 clone-max=2 notify=false interleave=true`,
+  ].join('\n');
+}
 
 export const SHELLS: readonly Shell[] = [pcs, crmsh];

@@ -8,10 +8,15 @@ import { domainPath } from './domain.js';
 /** Parameters of the agent, beside those that it must have. */
 export type Parameters = Readonly<Record<string, string>>;
 
+/** Where the description and the addresses of this lab are. */
+export function neededParameters(lab: Lab, resource: string): Parameters {
+  const addresses = lab.nodes.map((node) => `${node}:${nodeAddress('sync', nodeNumber(node))}`);
+  return { config: domainPath(resource), sync_address: addresses.join(';') };
+}
+
 /** `pcs resource create`, word by word. */
 export function createCommand(lab: Lab, resource: string, parameters: Parameters = {}): string[] {
-  const addresses = lab.nodes.map((node) => `${node}:${nodeAddress('sync', nodeNumber(node))}`);
-  const given = { config: domainPath(resource), sync_address: addresses.join(';'), ...parameters };
+  const given = { ...neededParameters(lab, resource), ...parameters };
   return [
     ...['pcs', 'resource', 'create', resource, 'ocf:kemari:vm'],
     ...Object.entries(given).flatMap(([name, value]) => (value === '' ? [] : [`${name}=${value}`])),
