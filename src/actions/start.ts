@@ -16,6 +16,7 @@ import { awaitSupervisor, reviveSupervisor } from './await-supervisor.js';
 import { contextOf, wasStarted } from './context.js';
 import { nodeOf } from './node.js';
 import { addressesOf } from './sync-addresses.js';
+import { tellUtilization } from './utilization.js';
 
 /** Starts supervisor and engine, as a secondary with an empty replica. Never waits for a sync. */
 export async function start(env: Environment): Promise<number> {
@@ -42,7 +43,10 @@ export async function start(env: Environment): Promise<number> {
   try {
     const child = await startSupervisor(paths, env);
     const status = await awaitSupervisor(paths, child, deadline - Date.now());
-    if (status.phase === 'running') return exitCode.ok;
+    if (status.phase === 'running') {
+      await tellUtilization(resource, vm, values);
+      return exitCode.ok;
+    }
     throw status.failure
       ? new AgentError(status.failure.code, status.failure.message)
       : new AgentError('engine-failed', `the supervisor is ${status.phase}: see ${paths.log}`);

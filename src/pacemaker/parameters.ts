@@ -157,6 +157,21 @@ that takes as much memory again, and about 0.1 s for each GiB in each checkpoint
     long: `true: a VM is started although fencing is turned off in the cluster. A host that only seems dead may then run the guest a
 second time: for tests, never for what matters.`,
   }),
+  autoset_utilization_cpu: parameter({
+    kind: flag,
+    fallback: 'true',
+    reloadable: true,
+    short: 'Tell the cluster how many vCPUs the VM has',
+    long: `true: start sets the resource's utilization attribute cpu to the number of vCPUs, for clusters that place resources by
+utilization. Both instances count: a replica takes its host's processors when it is promoted.`,
+  }),
+  autoset_utilization_hv_memory: parameter({
+    kind: flag,
+    fallback: 'true',
+    reloadable: true,
+    short: 'Tell the cluster how much RAM the VM has',
+    long: "true: start sets the resource's utilization attribute hv_memory to the VM's RAM in MiB, which both instances take.",
+  }),
   force_stop: parameter({
     kind: flag,
     fallback: 'false',

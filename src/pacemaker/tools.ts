@@ -47,6 +47,14 @@ export async function fencingIsOff(): Promise<boolean> {
   return isUnfenced(parseCib(await tool('cibadmin', ['--query', '--scope', 'crm_config'])));
 }
 
+/** A utilization attribute of a resource; written only if it is another one. @throws AgentError when the cluster does not take it. */
+export async function setUtilization(resource: string, name: string, value: string): Promise<void> {
+  const which = ['--resource', resource, '--utilization'];
+  const now = await tool('crm_resource', [...which, '--get-parameter', name]).catch(() => '');
+  if (now.trim() === value) return;
+  await tool('crm_resource', [...which, '--set-parameter', name, '--parameter-value', value]);
+}
+
 /** Quorum, as this node sees it now. No answer is no quorum. */
 export async function hasQuorum(): Promise<boolean> {
   try {

@@ -127,3 +127,23 @@ test('a cluster that has fencing turned off gets no VM, unless that is what some
   await property('stonith-enabled', 'true');
   expect(await host.run('start')).toMatchObject({ code: 0 });
 });
+
+test('the cluster is told what the VM takes of a host, once, and only if that is wanted', async () => {
+  const host = await Host.create({ status: inSync });
+  const calls = async (): Promise<string[]> =>
+    (await readFile(join(host.folder, 'cluster', 'calls'), 'utf8').catch(() => ''))
+      .split('\n')
+      .filter((line) => line.startsWith('utilization-'));
+  expect(
+    await host.run('start', {
+      OCF_RESKEY_autoset_utilization_cpu: 'no',
+      OCF_RESKEY_autoset_utilization_hv_memory: 'no',
+    }),
+  ).toMatchObject({ code: 0 });
+  expect(await calls()).toEqual([]);
+  for (let time = 0; time < 2; time += 1) {
+    expect(await host.run('stop')).toMatchObject({ code: 0 });
+    expect(await host.run('start')).toMatchObject({ code: 0 });
+    expect(await calls()).toEqual(['utilization-cpu=1', 'utilization-hv_memory=256']);
+  }
+});

@@ -26,6 +26,8 @@ test('what is left out, or empty, is what the table says', () => {
     wake_latency: 0,
     tracker: 'auto',
     allow_unfenced: false,
+    autoset_utilization_cpu: true,
+    autoset_utilization_hv_memory: true,
     force_stop: false,
     log_level: 'info',
   });

@@ -71,6 +71,18 @@ describe.each(SHELLS)('with $name', (shell) => {
     );
   });
 
+  test('the cluster knows what the guest takes of a host', async () => {
+    for (const [name, value] of [
+      ['cpu', '1'],
+      ['hv_memory', '256'],
+    ] as const)
+      expect(
+        (
+          await type(['crm_resource', '--resource', RESOURCE, '--utilization', '--get-parameter', name])
+        ).trim(),
+      ).toBe(value);
+  });
+
   test('a ban moves the guest, and clearing it leaves the guest where it is', async () => {
     const traffic = await startTraffic();
     const primary = await guest.primary();
