@@ -43,7 +43,9 @@ export async function shutDownGuest(
 
 async function ended(session: EngineSession, deadline: number): Promise<boolean> {
   while (Date.now() < deadline) {
-    if ((await session.status()).state === 'ended') return true;
+    const { state, guest, paused_for } = await session.status();
+    // Without a link nobody acknowledges its end; but it does not run any more, and waits for nothing.
+    if (state === 'ended' || (state === 'frozen' && guest === 'paused' && paused_for === null)) return true;
     await sleep(limits.shutdown_poll_ms);
   }
   return false;

@@ -49,7 +49,7 @@ const orders = async (host: Host): Promise<string[]> =>
     .filter((line) => line.startsWith('{'))
     .map((line) => (JSON.parse(line) as { command: string }).command);
 
-test.each(['solo', 'protected', 'syncing', 'frozen'])(
+test.each(['solo', 'protected', 'syncing'])(
   'a guest that is %s is asked to power itself off before its engine is ended',
   async (state) => {
     const host = await Host.create({ status: { role: 'primary', state, generation: 2 } });
@@ -71,6 +71,16 @@ test.each([
   expect(await host.run('stop')).toMatchObject({ code: 0 });
   expect(await orders(host)).toEqual(['promote', 'press-power-button', 'stop']);
   expect(await host.state()).toMatchObject({ sync: 'clean', generation: 7 });
+});
+
+test('a frozen guest, whose end nobody acknowledges, is not waited for after it has ended', async () => {
+  const host = await Host.create({ status: { role: 'primary', state: 'frozen', generation: 2 } });
+  await host.run('start');
+  await host.awaitScore('10000');
+  expect(await host.run('stop', { OCF_RESKEY_CRM_meta_timeout: '600000' })).toMatchObject({ code: 0 });
+  expect(await orders(host)).toEqual(['press-power-button', 'stop']);
+  // The other node's replica may be promoted.
+  expect(await host.state()).toMatchObject({ sync: 'protected', generation: 2 });
 });
 
 test('a guest that does not listen is ended like by a power cut, in time', async () => {
