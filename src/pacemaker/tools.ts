@@ -52,7 +52,8 @@ export async function setUtilization(resource: string, name: string, value: stri
   const which = ['--resource', resource, '--utilization'];
   const now = await tool('crm_resource', [...which, '--get-parameter', name]).catch(() => '');
   if (now.trim() === value) return;
-  await tool('crm_resource', [...which, '--set-parameter', name, '--parameter-value', value]);
+  // Without --force it would be written to the clone, which may not have any.
+  await tool('crm_resource', [...which, '--force', '--set-parameter', name, '--parameter-value', value]);
 }
 
 /** Quorum, as this node sees it now. No answer is no quorum. */
