@@ -35,6 +35,8 @@ pub(crate) enum Fault {
     SendAlthoughItRanOn,
     /// What came out of QEMU is a whole device state, whether or not QEMU lived to say so.
     CommitUnconfirmed,
+    /// A primary whose outputs wait for one replica looks for another.
+    CallOthers,
     /// Of pages that were sent in parts, and are not at hand when their ack comes, what was there before is still believed.
     KeepBasesOfParts,
 }

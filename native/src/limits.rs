@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use crate::wire::limits::STAGING_RETAINED_BYTES;
 
+/// Other nodes that may have the replica: a cluster of Corosync has 32 at most.
+pub const PEERS_MAX: usize = 31;
 /// Guest page size that the tracker, the wire and the replica use.
 pub const PAGE_BYTES: usize = 4096;
 /// Largest guest that is accepted (MiB).

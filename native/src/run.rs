@@ -197,7 +197,11 @@ pub fn first_status(spec: &Spec, id: Uuid, platform: &Platform, qemu_pid: u32) -
     Status::at_start(Setting {
         engine_id: id,
         resource: spec.resource.clone(),
-        peer: Some(spec.peer.node.clone()),
+        // Of several it is not known before one has been met.
+        peer: match &spec.peers[..] {
+            [only] => Some(only.node.clone()),
+            _ => None,
+        },
         transport: match &spec.transport {
             TransportChoice::Tls { .. } => Transport::Tls,
             TransportChoice::Plain => Transport::Plain,

@@ -60,8 +60,8 @@ pub struct Spec {
     pub node: String,
     /// Where this engine waits for a primary.
     pub listen: Endpoint,
-    /// Where the other node's engine waits.
-    pub peer: Peer,
+    /// Where the other nodes' engines wait, if they run: at most one of them has the replica.
+    pub peers: Vec<Peer>,
     /// How the two speak to each other; the same on both.
     pub transport: TransportChoice,
     /// Private folder of this resource (0700).
@@ -95,7 +95,7 @@ impl Endpoint {
     }
 }
 
-/// The other node.
+/// Another node.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Peer {

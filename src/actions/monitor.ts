@@ -9,7 +9,11 @@ import { contextOf, wasStarted } from './context.js';
 /** Runs every few seconds for years: it loads nothing that it does not need, and asks one question of one socket. */
 export async function monitor(env: Environment): Promise<number> {
   const { paths } = contextOf(env);
-  if (!wasStarted(paths)) return exitCode.not_running;
+  if (!wasStarted(paths)) {
+    // A probe, as on every node before anything is started.
+    if (!isRecurring(env)) await (await import('./tell-disk.js')).tellDisk(paths, env);
+    return exitCode.not_running;
+  }
   const budget = Math.min(actionBudget(env), limits.monitor_ms);
   let verdict;
   try {

@@ -39,7 +39,8 @@ export async function start(env: Environment): Promise<number> {
   await createConsoleLog(spec.machine.console_log);
   const { uuid: vm_uuid } = vm;
   const { log_level } = values;
-  await createRunDir(paths, { version: 1, resource, node, peer: spec.peer.node, vm_uuid, log_level }, spec);
+  const peers = spec.peers.map((peer) => peer.node);
+  await createRunDir(paths, { version: 1, resource, node, peers, vm_uuid, log_level }, spec);
   try {
     const child = await startSupervisor(paths, env);
     const status = await awaitSupervisor(paths, child, deadline - Date.now());

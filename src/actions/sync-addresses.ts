@@ -27,7 +27,7 @@ export async function addressesOf({ sync_address }: ParameterValues): Promise<Sy
   if (found.size < 2) {
     throw new AgentError(
       'bad-config',
-      `parameter sync_address is missing, and ${found.size === 0 ? 'no node has' : 'not both nodes have'} the attribute ${SYNC_ADDRESS_ATTRIBUTE}: set one of them (pcs node attribute NODE ${SYNC_ADDRESS_ATTRIBUTE}=ADDRESS)`,
+      `parameter sync_address is missing, and ${found.size === 0 ? 'no node has' : `only ${[...found.keys()].join()} has`} the attribute ${SYNC_ADDRESS_ATTRIBUTE}: set one of them (pcs node attribute NODE ${SYNC_ADDRESS_ATTRIBUTE}=ADDRESS)`,
     );
   }
   return found;

@@ -19,7 +19,7 @@ export const engineSpec = v.strictObject({
   resource: v.string(),
   node: v.string(),
   listen: v.strictObject(endpoint),
-  peer: v.strictObject({ node: v.string(), ...endpoint }),
+  peers: v.array(v.strictObject({ node: v.string(), ...endpoint })),
   transport: v.variant('kind', [
     v.strictObject({ kind: v.literal('tls'), key: v.string() }),
     v.strictObject({ kind: v.literal('plain') }),
@@ -80,7 +80,8 @@ export function translate(
     version: 1,
     resource: paths.resource,
     node,
-    ...ends,
+    listen: ends.listen,
+    peers: [...ends.peers],
     transport: values.transport === 'tls' ? { kind: 'tls', key: values.key } : { kind: 'plain' },
     runtime_dir: paths.run_dir,
     control_socket: paths.engine_socket,

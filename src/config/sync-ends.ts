@@ -1,18 +1,21 @@
 import { AgentError } from '../common/error.js';
 import type { SyncAddresses } from '../pacemaker/parameter-kinds.js';
 
+/** The engine takes no more: a cluster of Corosync has 32 nodes at most. */
+const PEERS_MAX = 31;
+
 interface Endpoint {
   readonly address: string;
   readonly port: number;
 }
 
-/** The two ends of the sync link of a node. */
+/** Where a node waits for the others, and where they wait for it. */
 export interface SyncEnds {
   readonly listen: Endpoint;
-  readonly peer: Endpoint & { readonly node: string };
+  readonly peers: readonly (Endpoint & { readonly node: string })[];
 }
 
-/** @throws AgentError bad-parameter: the addresses do not name this node, or not just one other. */
+/** @throws AgentError bad-config: the addresses do not name this node and others, each at an address of its own. */
 export function syncEnds(addresses: SyncAddresses, port: number, node: string): SyncEnds {
   const endpoint = (name: string): Endpoint | undefined => {
     const found = addresses.get(name);
@@ -26,13 +29,33 @@ export function syncEnds(addresses: SyncAddresses, port: number, node: string): 
       `parameter sync_address names ${names.join(' and ')}, but this node is ${node}: use the names that crm_node -l shows`,
     );
   }
-  const [other, ...more] = names.filter((name) => name !== node);
-  const peer = other === undefined ? undefined : endpoint(other);
-  if (other === undefined || !peer || more.length > 0) {
+  const peers = names
+    .filter((name) => name !== node)
+    .flatMap((name) => {
+      const end = endpoint(name);
+      return end ? [{ node: name, ...end }] : [];
+    });
+  const all = [{ node, ...listen }, ...peers];
+  const where = ({ address, port }: Endpoint) => `${address} ${port}`;
+  for (const [index, one] of all.entries()) {
+    const same = all.slice(0, index).find((other) => where(other) === where(one));
+    if (!same) continue;
     throw new AgentError(
       'bad-config',
-      `parameter sync_address names ${names.length} nodes: a VM is kept on two in this version`,
+      `${same.node} and ${one.node} have the same sync address ${one.address}, port ${one.port}: give each node its own`,
     );
   }
-  return { listen, peer: { node: other, ...peer } };
+  if (peers.length === 0) {
+    throw new AgentError(
+      'bad-config',
+      `only ${node} has a sync address: name at least one other node, which takes the replica`,
+    );
+  }
+  if (peers.length > PEERS_MAX) {
+    throw new AgentError(
+      'bad-config',
+      `${names.length} nodes have a sync address: ${PEERS_MAX + 1} at most are possible`,
+    );
+  }
+  return { listen, peers };
 }

@@ -34,8 +34,8 @@ says what the VM will look like, or what of the description is not supported and
     kind: syncAddresses,
     fallback: '',
     short: 'Addresses of the nodes on the sync network',
-    long: `Nodes, as crm_node -l names them, and their addresses on the network that checkpoints travel on:
-"n1:10.0.0.1;n2:10.0.0.2". A port after an address ("n1:10.0.0.1:7901", "n1:[fd00::1]:7901") is used in place of sync_port.`,
+    long: `All nodes that may run the VM or hold its replica, as crm_node -l names them, and their addresses on the network that
+checkpoints travel on: "n1:10.0.0.1;n2:10.0.0.2". A port after an address ("n1:10.0.0.1:7901", "n1:[fd00::1]:7901") is used in place of sync_port.`,
   }),
   sync_port: parameter({
     kind: whole(1, 65_535),

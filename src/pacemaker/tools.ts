@@ -96,14 +96,20 @@ export async function queryAttribute(name: string, node: string): Promise<string
   } catch {
     return undefined;
   }
-  return readAttribute(output, node);
+  return readAttributes(output).get(node);
 }
 
-/** @returns what `attrd_updater -Q` says of this node, if anything. */
-export function readAttribute(output: string, node: string): string | undefined {
+/** The same of all nodes that are in the cluster now; none when the cluster on this node does not say. */
+export async function queryAttributes(name: string): Promise<ReadonlyMap<string, string>> {
+  return readAttributes(await tool('attrd_updater', ['-n', name, '-A', '-Q']).catch(() => ''));
+}
+
+/** What `attrd_updater -Q` says, by node. */
+export function readAttributes(output: string): ReadonlyMap<string, string> {
+  const found = new Map<string, string>();
   for (const line of output.split('\n')) {
-    const match = /host="([^"]*)" value="([^"]*)"/.exec(line);
-    if (match?.[1] === node && match[2] !== undefined && match[2] !== '') return match[2];
+    const [, node, value] = /host="([^"]*)" value="([^"]*)"/.exec(line) ?? [];
+    if (node !== undefined && value !== undefined && value !== '') found.set(node, value);
   }
-  return undefined;
+  return found;
 }

@@ -1,15 +1,14 @@
 import type { EngineStatus } from '../engine/messages.js';
-import type { DiskWord } from './disk-word.js';
+import type { DiskWords } from './disk-word.js';
 import { decideScore } from './decide-score.js';
 import type { DurableState } from './durable-state.js';
 
 export interface PromotionEvidence {
   readonly resource: string;
   readonly me: string;
-  readonly peer: string;
   readonly engine: EngineStatus;
   readonly durable: DurableState;
-  readonly peer_disk: DiskWord | undefined;
+  readonly peer_disks: DiskWords;
 }
 
 export type Promotion =
@@ -51,12 +50,15 @@ export function decidePromotion(evidence: PromotionEvidence): Promotion {
   }
 }
 
-function coldRefusal({ resource, me, peer, durable, peer_disk }: PromotionEvidence): string {
-  if (!peer_disk) {
-    return `${me} has no replica of ${resource} and cannot prove that its own state (generation ${durable.generation}, ${durable.sync}) is the newest while ${peer} is away: start ${peer}`;
+function coldRefusal({ resource, me, durable, peer_disks }: PromotionEvidence): string {
+  for (const [peer, disk] of peer_disks) {
+    if (disk?.role === 'primary')
+      return `${peer} runs the guest of ${resource}: a cold start on ${me} would make a second one`;
   }
-  if (peer_disk.role === 'primary') {
-    return `${peer} runs the guest of ${resource}: a cold start on ${me} would make a second one`;
+  for (const [peer, disk] of peer_disks) {
+    if (disk && disk.generation > durable.generation)
+      return `${peer} has the newer guest of ${resource} (generation ${disk.generation}, here ${durable.generation}): promote ${peer}`;
   }
-  return `${peer} has the newer guest of ${resource} (generation ${peer_disk.generation}, here ${durable.generation}): promote ${peer}`;
+  const unknown = [...peer_disks].filter(([, disk]) => !disk).map(([peer]) => peer);
+  return `${me} has no replica of ${resource} and cannot prove that its own state (generation ${durable.generation}, ${durable.sync}) is the newest while ${unknown.join(' and ')} ${unknown.length > 1 ? 'are' : 'is'} away: start ${unknown.join(' and ')}`;
 }

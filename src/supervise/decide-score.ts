@@ -1,5 +1,5 @@
 import type { EngineRole, EngineState } from '../engine/messages.js';
-import type { DiskWord } from './disk-word.js';
+import type { DiskWords } from './disk-word.js';
 import type { DurableState } from './durable-state.js';
 
 export interface ScoreEvidence {
@@ -7,8 +7,8 @@ export interface ScoreEvidence {
   /** undefined: no engine, or it is lost. */
   readonly engine: { readonly role: EngineRole; readonly state: EngineState } | undefined;
   readonly durable: DurableState;
-  /** undefined: the other node is away, or its supervisor has not spoken. */
-  readonly peer_disk: DiskWord | undefined;
+  /** Of all other nodes that may have had the guest; undefined: that node is away, or has not spoken. */
+  readonly peer_disks: DiskWords;
   /** The disk took the last write: a promotion begins with one. */
   readonly disk_writable: boolean;
 }
@@ -23,7 +23,7 @@ export function decideScore(evidence: ScoreEvidence): Score {
   return score === 10000 || evidence.disk_writable ? score : null;
 }
 
-function scoreOf({ me, engine, durable, peer_disk }: ScoreEvidence): Score {
+function scoreOf({ me, engine, durable, peer_disks }: ScoreEvidence): Score {
   switch (engine?.state) {
     case undefined:
       return null;
@@ -40,15 +40,22 @@ function scoreOf({ me, engine, durable, peer_disk }: ScoreEvidence): Score {
     case 'receiving':
       return null;
     case 'empty':
-      return coldStartScore(me, durable, peer_disk);
+      return coldStartScore(me, durable, peer_disks);
   }
 }
 
-/** A cold start needs proof that no newer guest exists: either the other disk is seen, or ours says it. */
-function coldStartScore(me: string, durable: DurableState, peer: DiskWord | undefined): Score {
+/**
+ * A cold start needs proof that no newer guest exists: all other disks are seen, or ours says it. Ours alone says it only
+ * if there is one other node: of more, one may have had the word of another and begun a newer guest while we were away.
+ */
+function coldStartScore(me: string, durable: DurableState, peers: DiskWords): Score {
   const iAmOwner = durable.owner === me;
-  if (!peer) return iAmOwner && (durable.sync === 'solo' || durable.sync === 'clean') ? 10 : null;
-  if (peer.role === 'primary') return null;
-  if (durable.generation !== peer.generation) return durable.generation > peer.generation ? 10 : null;
-  return iAmOwner ? 10 : 5;
+  const isUnknown = [...peers.values()].includes(undefined);
+  const mayBeAlone = peers.size === 1 && iAmOwner && (durable.sync === 'solo' || durable.sync === 'clean');
+  if (isUnknown && !mayBeAlone) return null;
+  const known = [...peers.values()].filter((one) => one !== undefined);
+  if (known.some(({ role, generation }) => role === 'primary' || generation > durable.generation))
+    return null;
+  const isNewest = known.every(({ generation }) => generation < durable.generation);
+  return iAmOwner || isNewest ? 10 : 5;
 }

@@ -22,6 +22,9 @@ export function formatDiskWord(durable: DurableState, guestRuns: boolean): strin
   return `${durable.generation}:${durable.owner ?? '-'}:${durable.sync}:${guestRuns ? 'primary' : 'secondary'}`;
 }
 
+/** What other nodes have said of their disks; undefined: nothing is known of that one. */
+export type DiskWords = ReadonlyMap<string, DiskWord | undefined>;
+
 /** @returns undefined when it is not such a word: then nothing is known about the other disk. */
 export function parseDiskWord(text: string | undefined): DiskWord | undefined {
   const match = /^(\d{1,15}):([^:]+):(none|protected|solo|outdated|clean):(primary|secondary)$/.exec(

@@ -8,7 +8,7 @@ export interface EngineView {
 }
 
 /**
- * What the disk must say once the engine is in this state. Pure. Two rules:
+ * What the disk must say once the engine is in this state; `peer` is whom it is connected to, or was last. Pure. Two rules:
  *
  * `solo`, the right to boot alone, is written only while the engine itself is solo. From the moment a replica is being
  * made (`syncing`) the other node may hold a complete one: its ack, and with it the engine's next state, may be lost.
@@ -21,7 +21,7 @@ export function durableAfter(
   durable: DurableState,
   engine: EngineView,
   me: string,
-  peer: string,
+  peer: string | null,
 ): DurableState {
   const generation = Math.max(durable.generation, engine.generation);
   switch (engine.state) {

@@ -12,7 +12,8 @@ const launchRecord = v.strictObject({
   version: v.literal(1),
   resource: v.string(),
   node: v.string(),
-  peer: v.string(),
+  /** The other nodes that may have a replica, or have had the guest. */
+  peers: v.array(v.string()),
   vm_uuid: v.string(),
   log_level: v.picklist(logLevels),
 });

@@ -1,11 +1,12 @@
 import type { Logger } from 'pino';
 import { EngineRefusal } from '../engine/client.js';
+import type { EngineStatus } from '../engine/messages.js';
 import { AgentError, messageOf, toAgentError } from '../common/error.js';
 import { limits } from '../common/limits.js';
 import type { ResourcePaths } from '../common/paths.js';
 import { identify, type ProcessIdentity } from '../common/process-identity.js';
 import { initialState, sameState, type DurableState, type DurableStore } from './durable-state.js';
-import { durableAfter, type EngineView } from './durable-transition.js';
+import { durableAfter } from './durable-transition.js';
 import type { Launch } from './launch.js';
 import { writeProcessRecord } from './process-record.js';
 
@@ -102,8 +103,8 @@ export class Ledger {
   }
 
   /** What the disk must say once the engine is in this state. */
-  async saveAfter(engine: EngineView): Promise<DurableState> {
-    return await this.save(durableAfter(this.known(), engine, this.#launch.node, this.#launch.peer));
+  async saveAfter(engine: EngineStatus): Promise<DurableState> {
+    return await this.save(durableAfter(this.known(), engine, this.#launch.node, engine.peer.node));
   }
 
   /**

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { EngineEvent, EngineStatus } from '../engine/messages.js';
-import { hasQuorum, queryAttribute } from '../pacemaker/tools.js';
+import { hasQuorum, queryAttributes } from '../pacemaker/tools.js';
 import { AgentError, messageOf, toAgentError } from '../common/error.js';
 import { limits } from '../common/limits.js';
 import type { ResourcePaths } from '../common/paths.js';
@@ -12,7 +12,7 @@ import { decidePromotion } from './decide-promotion.js';
 import { decideScore } from './decide-score.js';
 import { decideShown } from './decide-shown.js';
 import { maySolo } from './decide-solo.js';
-import { diskAttribute, formatDiskWord, parseDiskWord, type DiskWord } from './disk-word.js';
+import { diskAttribute, formatDiskWord, parseDiskWord, type DiskWords } from './disk-word.js';
 import { EngineSession } from './engine-session.js';
 import { saveReload, type Launch, type Reloadable } from './launch.js';
 import type { Ledger } from './ledger.js';
@@ -48,7 +48,7 @@ export class Supervisor {
   #failure: AgentError | undefined;
   #session: EngineSession | undefined;
   #engine: EngineStatus | undefined;
-  #peerDisk: DiskWord | undefined;
+  #peerDisks: DiskWords;
   #peerOutdatedGeneration: number | undefined;
   #wasPromoted = false;
   #promoting = false;
@@ -59,6 +59,7 @@ export class Supervisor {
 
   constructor(parts: SupervisorParts) {
     this.#parts = parts;
+    this.#peerDisks = new Map(parts.launch.peers.map((node) => [node, undefined]));
   }
 
   /** Starts the engine, or finds the one of an earlier supervisor. What goes wrong is kept for who asks. */
@@ -102,12 +103,12 @@ export class Supervisor {
       phase: this.#phase,
       resource: this.#parts.launch.resource,
       node: this.#parts.launch.node,
-      peer: this.#parts.launch.peer,
+      peers: this.#parts.launch.peers,
       monitor: { code: verdict.code, recurring: verdict.recurring, reason: verdict.reason ?? null },
       failure: failure ? { code: failure.code, message: failure.message } : null,
       promotion_score: this.#parts.score.wanted,
       durable: this.#parts.ledger.durable ?? null,
-      peer_disk: this.#peerDisk ?? null,
+      peer_disks: Object.fromEntries([...this.#peerDisks].map(([node, disk]) => [node, disk ?? null])),
       engine: engine ?? null,
     };
   }
@@ -152,14 +153,13 @@ export class Supervisor {
     const engine = await this.#observe(session);
     const { launch, ledger, log } = this.#parts;
     const durable = await ledger.saveAfter(engine);
-    if (engine.state === 'empty') await this.#askPeerDisk();
+    if (engine.state === 'empty') await this.#askPeerDisks();
     const decision = decidePromotion({
       resource: launch.resource,
       me: launch.node,
-      peer: launch.peer,
       engine,
       durable,
-      peer_disk: this.#peerDisk,
+      peer_disks: this.#peerDisks,
     });
     if (decision.kind === 'already') return;
     if (decision.kind === 'refuse') throw new AgentError('refused', decision.reason);
@@ -182,12 +182,7 @@ export class Supervisor {
       const engine = await this.#observe(session).catch((error: unknown) => messageOf(error));
       if (typeof engine === 'string' || engine.data_thread_idle_ms > limits.data_thread_stuck_ms) {
         const why = typeof engine === 'string' ? engine : "the engine's data thread is stuck";
-        this.#lose(
-          new AgentError(
-            'engine-failed',
-            `${why}: it was killed so that ${this.#parts.launch.peer} can go on`,
-          ),
-        );
+        this.#lose(new AgentError('engine-failed', `${why}: it was killed so that another node can go on`));
         await this.#endGuest();
         return;
       }
@@ -230,7 +225,6 @@ export class Supervisor {
     return this.#mailbox.run(async () => {
       this.#phase = 'stopping';
       this.#parts.score.want(null);
-      this.#parts.disk.want(null);
       this.#parts.shown.want(null);
       const session = this.#session;
       if (session) {
@@ -239,7 +233,6 @@ export class Supervisor {
       }
       await Promise.all([
         this.#parts.score.settle(limits.cluster_tool_ms),
-        this.#parts.disk.settle(limits.cluster_tool_ms),
         this.#parts.shown.settle(limits.cluster_tool_ms),
       ]);
       this.#parts.log.info('stopped');
@@ -310,7 +303,7 @@ export class Supervisor {
       if (engine.role === 'secondary' || !ledger.writable) await ledger.probe();
     } finally {
       // A full disk must not leave the cluster with a score that no longer holds.
-      if (engine.state === 'empty') await this.#askPeerDisk();
+      if (engine.state === 'empty') await this.#askPeerDisks();
       this.#publish();
     }
     await this.#record();
@@ -321,10 +314,13 @@ export class Supervisor {
     const evidence = { engine, peer_outdated_generation: this.#peerOutdatedGeneration };
     if (!maySolo({ ...evidence, quorate: true }) || !maySolo({ ...evidence, quorate: await hasQuorum() }))
       return;
-    const { ledger, launch, log } = this.#parts;
+    const { ledger, log } = this.#parts;
     const generation = Math.max(engine.generation, ledger.known().generation) + 1;
     await ledger.beginGeneration(generation, () => session.enterSolo(generation));
-    log.warn({ generation }, `${launch.peer} is outdated: going on without a replica`);
+    log.warn(
+      { generation },
+      `${engine.peer.node ?? 'the other node'} is outdated: going on without a replica`,
+    );
   }
 
   async #observe(session: EngineSession): Promise<EngineStatus> {
@@ -343,7 +339,7 @@ export class Supervisor {
       me: launch.node,
       engine: alive,
       durable,
-      peer_disk: this.#peerDisk,
+      peer_disks: this.#peerDisks,
       disk_writable: this.#parts.ledger.writable,
     });
     score.want(wanted === null ? null : String(wanted));
@@ -351,9 +347,10 @@ export class Supervisor {
     shown.want(decideShown({ phase: this.#phase, engine: alive, sync: durable.sync }));
   }
 
-  async #askPeerDisk(): Promise<void> {
+  async #askPeerDisks(): Promise<void> {
     const { launch } = this.#parts;
-    this.#peerDisk = parseDiskWord(await queryAttribute(diskAttribute(launch.resource), launch.peer));
+    const words = await queryAttributes(diskAttribute(launch.resource));
+    this.#peerDisks = new Map(launch.peers.map((node) => [node, parseDiskWord(words.get(node))]));
   }
 
   #running(): EngineSession {

@@ -2,8 +2,9 @@ import { rm } from 'node:fs/promises';
 import { deleteAttribute } from '../pacemaker/tools.js';
 import type { ResourcePaths } from '../common/paths.js';
 import { isAlive, killAndWait, type ProcessIdentity } from '../common/process-identity.js';
-import { diskAttribute, scoreAttribute } from './disk-word.js';
+import { scoreAttribute } from './disk-word.js';
 import { childrenOf, findProcesses, readProcessRecord } from './process-record.js';
+import { tellStoppedDisk } from './stopped-word.js';
 import { survivorError } from './survivor-error.js';
 
 /** Everybody who belongs to the resource on this node: as recorded, as found by arguments, and the engine's children. */
@@ -27,10 +28,10 @@ export async function sweep(paths: ResourcePaths, node: string | undefined): Pro
   if (survivors.length > 0) throw survivorError(paths.resource, survivors);
   await rm(paths.run_dir, { recursive: true, force: true });
   if (node !== undefined) {
-    // The score is gone with the node if attrd cannot be reached; a stop must not fail for it.
+    // Both are gone with the node if attrd cannot be reached; a stop must not fail for it.
     await Promise.allSettled([
       deleteAttribute(scoreAttribute(paths.resource), node),
-      deleteAttribute(diskAttribute(paths.resource), node),
+      tellStoppedDisk(paths, node),
     ]);
   }
 }

@@ -1,8 +1,11 @@
 import { existsSync } from 'node:fs';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { expect, test } from 'vitest';
 import { Host } from '../fixtures/host.js';
 import { eventually } from '../fixtures/eventually.js';
 import { isAlive } from '../../src/common/process-identity.js';
+import { initialState } from '../../src/supervise/durable-state.js';
 
 test('a probe of a resource that was never started says not running', async () => {
   const host = await Host.create();
@@ -48,7 +51,8 @@ test('a cold start, a promotion, a demotion and a stop', async () => {
   for (const one of [supervisor, engine, qemu]) expect(one && isAlive(one)).toBe(false);
   expect(existsSync(host.paths.run_dir)).toBe(false);
   expect(await host.attribute('master-vm1')).toBeUndefined();
-  expect(await host.attribute('kemari-vm1-disk')).toBeUndefined();
+  // The other nodes may want to know what is on this one's disk.
+  expect(await host.attribute('kemari-vm1-disk')).toBe('1:n1:outdated:secondary');
   expect(await host.run('stop')).toMatchObject({ code: 0 });
   expect(await host.run('monitor')).toMatchObject({ code: 7 });
   expect((await host.journal()).map((line) => line.replace(/"timeout_ms":\d+/, '"timeout_ms":0'))).toEqual([
@@ -189,4 +193,38 @@ test('two starts at once start one engine', async () => {
   const results = await Promise.all([host.run('start'), host.run('start')]);
   expect(results.map(({ code }) => code)).toEqual([0, 0]);
   expect(await host.journal()).toEqual(['start']);
+});
+
+test('a probe says what is on the disk of a node where nothing runs, and nothing of one that cannot be read', async () => {
+  const host = await Host.create();
+  const disk = () => host.attribute('kemari-vm1-disk');
+  expect(await host.run('monitor')).toMatchObject({ code: 7 });
+  expect(await disk()).toBe('0:-:none:secondary');
+  await mkdir(dirname(host.paths.state), { recursive: true });
+  const state = { ...initialState('6f1c1d2e-3a4b-4c5d-8e6f-7a8b9c0d1e2f'), generation: 4, owner: 'n3' };
+  await writeFile(host.paths.state, JSON.stringify({ ...state, sync: 'outdated' }));
+  const recurring = { OCF_RESKEY_CRM_meta_interval: '10000' };
+  expect(await host.run('monitor', recurring)).toMatchObject({ code: 7 });
+  expect(await disk()).toBe('0:-:none:secondary');
+  expect(await host.run('monitor')).toMatchObject({ code: 7 });
+  expect(await disk()).toBe('4:n3:outdated:secondary');
+  await writeFile(host.paths.state, '{');
+  expect(await host.run('monitor')).toMatchObject({ code: 7, reason: undefined });
+  expect(await disk()).toBeUndefined();
+  await writeFile(join(host.folder, 'cluster', 'hangs'), '');
+  expect(await host.run('monitor')).toMatchObject({ code: 7, reason: undefined });
+});
+
+test('one of three nodes boots the guest only when both others have said what is on their disks', async () => {
+  const host = await Host.create();
+  const three = { OCF_RESKEY_sync_address: 'n1:10.0.0.1;n2:10.0.0.2;n3:10.0.0.3' };
+  await host.setAttribute('kemari-vm1-disk', 'n2', '0:-:none:secondary');
+  expect(await host.run('start', three)).toMatchObject({ code: 0 });
+  const refused = await host.run('promote', three);
+  expect(refused).toMatchObject({ code: 1 });
+  expect(refused.reason).toContain('n3 is away: start n3');
+  expect(await host.attribute('master-vm1')).toBeUndefined();
+  await host.setAttribute('kemari-vm1-disk', 'n3', '0:-:none:secondary');
+  await host.awaitScore('5');
+  expect(await host.run('promote', three)).toMatchObject({ code: 0 });
 });

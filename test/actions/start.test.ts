@@ -98,14 +98,14 @@ test('the addresses of the sync network may be attributes of the nodes', async (
   await nodes([]);
   expect((await host.run('start', unset)).reason).toContain('no node has the attribute kemari-sync-address');
   await nodes(['10.0.0.1']);
-  expect((await host.run('start', unset)).reason).toContain('not both nodes have the attribute');
+  expect((await host.run('start', unset)).reason).toContain('only n1 has the attribute');
   await nodes(['10.0.0.1', 'host']);
   expect((await host.run('start', unset)).reason).toContain('of n2 is "host": write an address');
   await nodes(['10.0.0.1:7901', '10.0.0.2']);
   expect(await host.run('start', { ...unset, OCF_RESKEY_sync_port: '7902' })).toMatchObject({ code: 0 });
   expect(JSON.parse(await readFile(host.paths.spec, 'utf8'))).toMatchObject({
     listen: { address: '10.0.0.1', port: 7901 },
-    peer: { node: 'n2', address: '10.0.0.2', port: 7902 },
+    peers: [{ node: 'n2', address: '10.0.0.2', port: 7902 }],
   });
 });
 

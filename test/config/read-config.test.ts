@@ -59,18 +59,31 @@ test('a node finds its own end and the other one; a port of its own goes before 
   ]);
   expect(syncEnds(addresses, 7900, 'n1')).toEqual({
     listen: { address: '10.0.0.1', port: 7901 },
-    peer: { node: 'n2', address: 'fd00::2', port: 7900 },
+    peers: [{ node: 'n2', address: 'fd00::2', port: 7900 }],
   });
 });
 
-test('addresses that do not name this node, or more than one other, are refused by name', () => {
+test('addresses that do not name this node and others, each with its own, are refused by name', () => {
   const two = new Map([
     ['n1', address('10.0.0.1')],
     ['n2', address('10.0.0.2')],
   ]);
   expect(() => syncEnds(two, 7900, 'n3')).toThrow('names n1 and n2, but this node is n3');
-  const three = new Map([...two, ['n3', address('10.0.0.3')]]);
-  expect(() => syncEnds(three, 7900, 'n3')).toThrow('names 3 nodes');
+  const one = new Map([['n1', address('10.0.0.1')]]);
+  expect(() => syncEnds(one, 7900, 'n1')).toThrow('only n1 has a sync address');
+  const same = new Map([...two, ['n3', address('10.0.0.2')]]);
+  expect(() => syncEnds(same, 7900, 'n1')).toThrow(
+    'n2 and n3 have the same sync address 10.0.0.2, port 7900',
+  );
+  const many = new Map(Array.from({ length: 33 }, (_, i) => [`n${i}`, address(`10.0.0.${i}`)] as const));
+  expect(() => syncEnds(many, 7900, 'n1')).toThrow('33 nodes have a sync address: 32 at most');
+});
+
+test('of three nodes each may have the replica of either other', () => {
+  const three = new Map(['n1', 'n2', 'n3'].map((node, i) => [node, address(`10.0.0.${i + 1}`)] as const));
+  const { listen, peers } = syncEnds(three, 7900, 'n2');
+  expect(listen).toEqual({ address: '10.0.0.2', port: 7900 });
+  expect(peers.map(({ node }) => node)).toEqual(['n1', 'n3']);
 });
 
 test('the name of a TAP device always fits, and differs between resources', () => {

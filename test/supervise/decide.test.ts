@@ -6,7 +6,16 @@ import { maySolo } from '../../src/supervise/decide-solo.js';
 import { formatDiskWord } from '../../src/supervise/disk-word.js';
 import type { DurableState } from '../../src/supervise/durable-state.js';
 import type { EngineView } from '../../src/supervise/durable-transition.js';
-import { allDisks, disk, engines, pairsOfDisks, status, syncWords, word } from '../fixtures/evidence.js';
+import {
+  allDisks,
+  disk,
+  engines,
+  onlyPeer,
+  pairsOfDisks,
+  status,
+  syncWords,
+  word,
+} from '../fixtures/evidence.js';
 
 describe('decideScore', () => {
   test.each<[EngineView['state'], Score]>([
@@ -28,7 +37,7 @@ describe('decideScore', () => {
             me: 'n1',
             engine,
             durable: disk(3, 'n1', sync),
-            peer_disk: word(peer),
+            peer_disks: onlyPeer(word(peer)),
             disk_writable: true,
           }),
         ).toBe(score);
@@ -52,15 +61,15 @@ describe('decideScore', () => {
     ['the other says nonsense', disk(3, 'n1', 'protected'), '3:n1:fine', null],
   ])('empty engine, %s', (_, durable, peer, score) => {
     const engine = { role: 'secondary', state: 'empty' } as const;
-    expect(decideScore({ me: 'n1', engine, durable, peer_disk: word(peer), disk_writable: true })).toBe(
-      score,
-    );
+    expect(
+      decideScore({ me: 'n1', engine, durable, peer_disks: onlyPeer(word(peer)), disk_writable: true }),
+    ).toBe(score);
   });
 
   test('a disk that takes no write takes the score away, except from a guest that runs', () => {
     for (const engine of engines) {
       for (const durable of allDisks) {
-        const evidence = { me: 'n1', engine, durable, peer_disk: word('0:-:none:secondary') };
+        const evidence = { me: 'n1', engine, durable, peer_disks: onlyPeer(word('0:-:none:secondary')) };
         const score = decideScore({ ...evidence, disk_writable: false });
         expect(score).toBe(engine.role === 'primary' && engine.state !== 'ended' ? 10000 : null);
       }
@@ -73,7 +82,7 @@ describe('decideScore', () => {
         me: 'n1',
         engine: undefined,
         durable: disk(3, 'n1', 'solo'),
-        peer_disk: undefined,
+        peer_disks: onlyPeer(undefined),
         disk_writable: true,
       }),
     ).toBeNull();
@@ -87,14 +96,14 @@ describe('decideScore', () => {
           me: 'n1',
           engine,
           durable: one,
-          peer_disk: word(formatDiskWord(other, false)),
+          peer_disks: onlyPeer(word(formatDiskWord(other, false))),
           disk_writable: true,
         }),
         decideScore({
           me: 'n2',
           engine,
           durable: other,
-          peer_disk: word(formatDiskWord(one, false)),
+          peer_disks: onlyPeer(word(formatDiskWord(one, false))),
           disk_writable: true,
         }),
       ];
@@ -106,13 +115,55 @@ describe('decideScore', () => {
   });
 });
 
+describe('a cold start among three nodes', () => {
+  const empty = { role: 'secondary', state: 'empty' } as const;
+  const words = ['-', '2:n2:outdated:secondary', '3:n1:outdated:secondary', '3:n2:solo:primary'];
+  const score = (durable: DurableState, ...said: readonly string[]) =>
+    decideScore({
+      me: 'n1',
+      engine: empty,
+      durable,
+      peer_disks: new Map(said.map((text, index) => [`n${index + 2}`, word(text)])),
+      disk_writable: true,
+    });
+
+  test('needs the word of every other node, whatever the own disk says', () => {
+    for (const durable of allDisks)
+      for (const said of words) {
+        expect(score(durable, said, '-')).toBeNull();
+        expect(score(durable, '-', said)).toBeNull();
+      }
+  });
+
+  test('is for the one whose guest nobody has overtaken', () => {
+    for (const durable of allDisks)
+      for (const one of words.slice(1))
+        for (const other of words.slice(1)) {
+          const both = score(durable, one, other);
+          // As beside each of them alone, and not more.
+          const alone = [score(durable, one), score(durable, other)];
+          if (alone.includes(null)) expect(both).toBeNull();
+          else expect(both).toBe(Math.min(...alone.map(Number)));
+        }
+  });
+
+  test('names those who are away', () => {
+    const evidence = { resource: 'vm1', me: 'n1', durable: disk(3, 'n1', 'clean'), engine: status({}) };
+    const peer_disks = new Map([
+      ['n2', word('3:n1:outdated:secondary')],
+      ['n3', undefined],
+    ]);
+    const decision = decidePromotion({ ...evidence, peer_disks });
+    expect('reason' in decision && decision.reason).toContain('while n3 is away: start n3');
+  });
+});
+
 describe('decidePromotion', () => {
   const base = {
     resource: 'vm1',
     me: 'n2',
-    peer: 'n1',
     durable: disk(4, 'n1', 'protected'),
-    peer_disk: undefined,
+    peer_disks: onlyPeer(undefined, 'n1'),
   };
 
   test.each(['in-sync', 'handed-over', 'parked'] as const)('%s is promoted hot', (state) => {
@@ -162,21 +213,18 @@ describe('decidePromotion', () => {
     ['4:n1:protected:primary', 'n1 runs the guest of vm1'],
     ['5:n1:solo:secondary', 'n1 has the newer guest of vm1 (generation 5, here 4): promote n1'],
   ])('an empty engine beside %s is refused', (peer, reason) => {
-    const decision = decidePromotion({ ...base, engine: status({}), peer_disk: word(peer) });
+    const decision = decidePromotion({ ...base, engine: status({}), peer_disks: onlyPeer(word(peer), 'n1') });
     expect(decision).toMatchObject({ kind: 'refuse' });
     expect('reason' in decision && decision.reason).toContain(reason);
   });
 
   test('an empty engine is promoted cold exactly when it has a score', () => {
     for (const [one, other] of pairsOfDisks()) {
-      for (const peer_disk of [
-        undefined,
-        word(formatDiskWord(other, false)),
-        word(formatDiskWord(other, true)),
-      ]) {
+      for (const said of [undefined, word(formatDiskWord(other, false)), word(formatDiskWord(other, true))]) {
+        const peer_disks = onlyPeer(said);
         const engine = status({});
-        const score = decideScore({ me: 'n1', engine, durable: one, peer_disk, disk_writable: true });
-        const { kind } = decidePromotion({ ...base, me: 'n1', peer: 'n2', durable: one, engine, peer_disk });
+        const score = decideScore({ me: 'n1', engine, durable: one, peer_disks, disk_writable: true });
+        const { kind } = decidePromotion({ ...base, me: 'n1', durable: one, engine, peer_disks });
         expect(kind).toBe(score === null ? 'refuse' : 'cold');
       }
     }

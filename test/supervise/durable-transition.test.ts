@@ -3,7 +3,7 @@ import { decideScore } from '../../src/supervise/decide-score.js';
 import { formatDiskWord, parseDiskWord } from '../../src/supervise/disk-word.js';
 import type { DurableState } from '../../src/supervise/durable-state.js';
 import { durableAfter, durableAtStop, type EngineView } from '../../src/supervise/durable-transition.js';
-import { allDisks, disk, engines, word } from '../fixtures/evidence.js';
+import { allDisks, disk, engines, onlyPeer, word } from '../fixtures/evidence.js';
 
 describe('what the disk says', () => {
   test('the generation never goes back', () => {
@@ -26,7 +26,13 @@ describe('what the disk says', () => {
         const engine = { role: 'secondary', state: 'empty' } as const;
         for (const left of [after, durableAtStop(after, view), durableAtStop(after, undefined)]) {
           expect(
-            decideScore({ me: 'n1', engine, durable: left, peer_disk: undefined, disk_writable: true }),
+            decideScore({
+              me: 'n1',
+              engine,
+              durable: left,
+              peer_disks: onlyPeer(undefined),
+              disk_writable: true,
+            }),
           ).toBeNull();
         }
       }
@@ -56,7 +62,7 @@ describe('what the disk says', () => {
                 me: 'n1',
                 engine: empty,
                 durable: left,
-                peer_disk: undefined,
+                peer_disks: onlyPeer(undefined),
                 disk_writable: true,
               }),
             ).toBeNull();
@@ -114,13 +120,19 @@ describe('what the disk says', () => {
         const other = durableAtStop(durableAfter(before, view, 'n2', 'n1'), undefined);
         const seen = (left: DurableState) => word(formatDiskWord(left, false));
         expect(
-          decideScore({ me: 'n1', engine: empty, durable: one, peer_disk: seen(other), disk_writable: true }),
+          decideScore({
+            me: 'n1',
+            engine: empty,
+            durable: one,
+            peer_disks: onlyPeer(seen(other)),
+            disk_writable: true,
+          }),
         ).toBe(10);
         const score = decideScore({
           me: 'n2',
           engine: empty,
           durable: other,
-          peer_disk: seen(one),
+          peer_disks: onlyPeer(seen(one)),
           disk_writable: true,
         });
         expect(score).toBe(state === 'in-sync' ? 5 : null);

@@ -150,7 +150,7 @@ impl Dial<Wire> for Mute {
     fn is_busy(&self) -> bool {
         false
     }
-    fn dial(&mut self, _: Hello) {
+    fn dial(&mut self, _: usize, _: Hello) {
         unreachable!("a secondary calls nobody")
     }
     fn result(&mut self) -> Option<Dialed<Wire>> {

@@ -8,7 +8,9 @@ use kemari_engine::spec::Spec;
 pub fn run(data: &[u8]) {
     if let Ok(spec) = Spec::parse(data, Path::new("spec.json")) {
         let _ = (spec.guest_address(), spec.silence(), spec.epoch_bounds());
-        let _ = spec.peer.socket_address();
+        for peer in &spec.peers {
+            let _ = peer.socket_address();
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use super::connect::connect;
 use super::opening::{self, Opened};
 use super::{Channel, Link, LinkError, Transport, greeting};
 use crate::limits::{HANDSHAKE_TIMEOUT, REDIAL_PAUSE};
-use crate::spec::{Spec, TransportChoice};
+use crate::spec::{Peer, Spec, TransportChoice};
 use crate::wake::Wake;
 use crate::wire::{ControlKind, Frame, FrameKind, Hello, HelloError, Refuse, Welcome};
 
@@ -58,13 +58,13 @@ pub enum DialError {
 /// What an attempt to reach the peer led to.
 pub type Dialed<T> = Result<(Link<T>, Welcome), DialError>;
 
-/// The primary's way to its peer.
+/// The primary's way to its peers.
 pub trait Dial<T: Transport> {
     /// Whether an attempt is under way.
     fn is_busy(&self) -> bool;
 
-    /// Begins one attempt with this greeting.
-    fn dial(&mut self, hello: Hello);
+    /// Begins one attempt to reach this one of the specification's peers, with this greeting.
+    fn dial(&mut self, peer: usize, hello: Hello);
 
     /// The result of the attempt, once.
     fn result(&mut self) -> Option<Dialed<T>>;
@@ -73,7 +73,7 @@ pub trait Dial<T: Transport> {
 /// A thread that dials when asked.
 #[derive(Debug)]
 pub struct Dialer {
-    requests: Sender<Hello>,
+    requests: Sender<(usize, Hello)>,
     results: Receiver<Dialed<Channel>>,
     busy: bool,
 }
@@ -84,18 +84,19 @@ impl Dialer {
     /// # Errors
     /// If the thread cannot be made.
     pub fn start(spec: &Spec, wake: Wake) -> io::Result<Self> {
-        let way = Way {
+        let way = |peer: &Peer| Way {
             from: spec.listen.address,
-            address: spec.peer.socket_address(),
+            address: peer.socket_address(),
             choice: spec.transport.clone(),
         };
-        let (requests, inbox) = channel::<Hello>();
+        let ways: Vec<Way> = spec.peers.iter().map(way).collect();
+        let (requests, inbox) = channel::<(usize, Hello)>();
         let (outbox, results) = channel();
         thread::Builder::new()
             .name("dialer".to_owned())
             .spawn(move || {
-                while let Ok(hello) = inbox.recv() {
-                    let result = dial(&way, &hello);
+                while let Ok((peer, hello)) = inbox.recv() {
+                    let result = dial(&ways[peer], &hello);
                     if result.is_err() {
                         thread::sleep(REDIAL_PAUSE);
                     }
@@ -118,8 +119,8 @@ impl Dial<Channel> for Dialer {
         self.busy
     }
 
-    fn dial(&mut self, hello: Hello) {
-        self.busy = self.requests.send(hello).is_ok();
+    fn dial(&mut self, peer: usize, hello: Hello) {
+        self.busy = self.requests.send((peer, hello)).is_ok();
     }
 
     fn result(&mut self) -> Option<Dialed<Channel>> {
@@ -133,7 +134,7 @@ impl Dial<Channel> for Dialer {
     }
 }
 
-/// The way to the peer.
+/// The way to a peer.
 pub(super) struct Way {
     /// Our own sync address: the peer has places for those who call from it.
     pub(super) from: IpAddr,

@@ -123,7 +123,7 @@ impl Listener {
         let (outbox, callers) = sync_channel(4);
         let doorkeeper = Doorkeeper {
             listener,
-            turnstile: Turnstile::new(spec.peer.address, Instant::now()),
+            turnstile: Turnstile::new(spec.peers.iter().map(|peer| peer.address), Instant::now()),
             reception: Reception {
                 choice: spec.transport.clone(),
                 outbox,

@@ -39,7 +39,7 @@ impl Cluster {
     pub(super) fn new(world: &Rc<World>) -> Self {
         let mut cluster = Self {
             world: Rc::clone(world),
-            nodes: [None, None],
+            nodes: Default::default(),
             lives: 0,
             generation: 0,
             begun: 0,
@@ -49,8 +49,9 @@ impl Cluster {
             orders: 0,
             outdated: None,
         };
-        cluster.start(0);
-        cluster.start(1);
+        for node in 0..world.nodes {
+            cluster.start(node);
+        }
         cluster
     }
 
@@ -189,7 +190,7 @@ impl Cluster {
         if self.is_waiting() {
             return;
         }
-        for node in 0..NODES {
+        for node in 0..self.world.nodes {
             if self.nodes[node].is_none() {
                 return self.start(node);
             }
@@ -225,7 +226,7 @@ impl Cluster {
         if let Some(node) = self.nodes.iter().position(is_newest) {
             return self.promote(node, PromoteMode::Hot);
         }
-        let up: Vec<usize> = (0..NODES)
+        let up: Vec<usize> = (0..self.world.nodes)
             .filter(|&node| self.state(node) == Some(State::Empty))
             .collect();
         if !up.is_empty() {
@@ -242,7 +243,7 @@ impl Cluster {
         let Some(owner) = self.owner else {
             return self.mend_by_chance();
         };
-        let other = 1 - owner;
+        let other = self.another(owner);
         match self.world.below(16) {
             0..=2 => {
                 let timeout_ms = [0, 40, 500, 5000][self.world.below(4)];
@@ -275,6 +276,17 @@ impl Cluster {
             }
             _ => self.mend_by_chance(),
         }
+    }
+
+    /// A host beside this one; without chance if there is one only.
+    fn another(&self, node: usize) -> usize {
+        let others = self.world.nodes - 1;
+        let step = if others == 1 {
+            0
+        } else {
+            self.world.below(others)
+        };
+        (node + 1 + step) % self.world.nodes
     }
 
     fn let_be_solo(&mut self, node: usize, generation: u64) {

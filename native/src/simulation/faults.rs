@@ -78,6 +78,11 @@ fn a_farewell_that_counts_although_a_new_replica_was_built_is_seen() {
 }
 
 #[test]
+fn a_second_replica_of_what_waits_for_the_first_is_seen() {
+    is_found(Fault::CallOthers, &[OutputCommit, OneLife]);
+}
+
+#[test]
 fn outputs_that_a_promotion_does_not_send_again_are_seen() {
     is_found(Fault::NoReplay, &[NoOutputLost]);
 }

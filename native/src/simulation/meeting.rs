@@ -1,7 +1,7 @@
-//! How the two engines meet: dialing and the door, without threads.
+//! How the engines meet: dialing and the door, without threads.
 
 use std::io::{self, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -13,6 +13,8 @@ use crate::link::{Answer, Caller, Dial, DialError, Dialed, Door, Link, LinkError
 use crate::link::{Opened, greet, listen_to, understand};
 use crate::wire::{Filled, FrameReader, Hello};
 
+/// What is said of failures; nobody is told from another by it.
+const ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7900);
 /// The largest frame of a simulated guest is far below it.
 const READER_BYTES: usize = 256 << 10;
 
@@ -37,20 +39,19 @@ enum Attempt {
     Failed(DialError, Duration),
 }
 
-/// A primary's way to its peer.
+/// A primary's way to its peers.
 pub(super) struct SimulatedDialer {
     world: Rc<World>,
-    peer: usize,
-    address: SocketAddr,
+    /// Where it calls from.
+    node: usize,
     attempt: Attempt,
 }
 
 impl SimulatedDialer {
-    pub(super) fn new(world: &Rc<World>, node: usize, address: SocketAddr) -> Self {
+    pub(super) fn new(world: &Rc<World>, node: usize) -> Self {
         Self {
             world: Rc::clone(world),
-            peer: 1 - node,
-            address,
+            node,
             attempt: Attempt::None,
         }
     }
@@ -60,16 +61,16 @@ impl SimulatedDialer {
         self.attempt = Attempt::Failed(error, until);
     }
 
-    fn connect_error(&self, kind: io::ErrorKind) -> DialError {
+    fn connect_error(kind: io::ErrorKind) -> DialError {
         DialError::Connect {
-            address: self.address,
+            address: ADDRESS,
             source: kind.into(),
         }
     }
 
     /// Carries a greeting on: `None` if it is still under way.
     fn advance(&self, greeting: &mut Greeting) -> Option<Result<Answer, DialError>> {
-        let address = self.address;
+        let address = ADDRESS;
         let failed = |source: LinkError| Some(Err(DialError::Greeting { address, source }));
         let Opened {
             channel,
@@ -109,16 +110,18 @@ impl Dial<SimulatedTransport> for SimulatedDialer {
         !matches!(self.attempt, Attempt::None)
     }
 
-    fn dial(&mut self, hello: Hello) {
+    fn dial(&mut self, peer: usize, hello: Hello) {
         if self.world.network.borrow().parted {
-            let error = self.connect_error(io::ErrorKind::TimedOut);
+            let error = Self::connect_error(io::ErrorKind::TimedOut);
             return self.fail(error, HANDSHAKE_TIMEOUT);
         }
-        if self.world.machine(self.peer).is_none() {
-            let error = self.connect_error(io::ErrorKind::ConnectionRefused);
+        // Those before it have the same number as in its specification.
+        let peer = peer + usize::from(peer >= self.node);
+        if self.world.machine(peer).is_none() {
+            let error = Self::connect_error(io::ErrorKind::ConnectionRefused);
             return self.fail(error, Duration::ZERO);
         }
-        let connection = self.world.network.borrow_mut().connect(self.peer);
+        let connection = self.world.network.borrow_mut().connect(peer);
         let mut opened = opened(&self.world, connection, 0);
         greet(&mut opened, &hello).expect("a short greeting");
         self.attempt = Attempt::Greeting(Box::new(Greeting {
@@ -145,12 +148,12 @@ impl Dial<SimulatedTransport> for SimulatedDialer {
                     Some(Ok((Link::new(greeting.opened, now), welcome)))
                 }
                 Some(Ok(Answer::Refuse(refuse))) => {
-                    let address = self.address;
+                    let address = ADDRESS;
                     self.fail(DialError::Refused { address, refuse }, Duration::ZERO);
                     None
                 }
                 Some(Ok(Answer::Other)) => {
-                    let error = self.connect_error(io::ErrorKind::InvalidData);
+                    let error = Self::connect_error(io::ErrorKind::InvalidData);
                     self.fail(error, Duration::ZERO);
                     None
                 }

@@ -1,4 +1,4 @@
-//! A simulator of two hosts that runs the real primary and the real secondary: with a clock of its own, a network that breaks
+//! A simulator of two or three hosts that runs the real primary and the real secondary: with a clock of its own, a network that breaks
 //! anywhere, guests that tell when they sent what, and a cluster that gives orders by the rules. Everything that happens is
 //! decided by one seed, so that what was found once is found again.
 //!

@@ -1,4 +1,4 @@
-//! The network between the two hosts: connections that are slow, stand still, break anywhere, and are tampered with.
+//! The network between the hosts: connections that are slow, stand still, break anywhere, and are tampered with.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use super::world::World;
+use super::world::{NODES, World};
 use crate::fault::{Fault, makes};
 use crate::link::Transport;
 
@@ -41,7 +41,7 @@ struct Connection {
 pub(super) struct Network {
     connections: Vec<Connection>,
     /// Connections to each host that its listener has not taken, and who called.
-    pub(super) backlog: [Vec<usize>; 2],
+    pub(super) backlog: [Vec<usize>; NODES],
     /// Bytes that a sender may have on their way.
     capacity: usize,
     /// New connections do not come about, and the old ones stand still.

@@ -23,7 +23,7 @@ use crate::limits::Sizes;
 use crate::release::{Device, Outlet};
 use crate::role::{Engine, Fatal, Next, Ports, Primary, Ready, Secondary, Turn};
 use crate::run::first_status;
-use crate::spec::Spec;
+use crate::spec::{Peer, Spec};
 
 /// The ports of a simulated engine.
 pub(super) struct Simulated {
@@ -98,7 +98,7 @@ pub(super) struct Node {
     desk: Desk,
 }
 
-fn spec(node: usize) -> Spec {
+fn spec(node: usize, nodes: usize) -> Spec {
     static GOLDEN: OnceLock<Spec> = OnceLock::new();
     let golden = GOLDEN.get_or_init(|| {
         let path = concat!(
@@ -110,7 +110,13 @@ fn spec(node: usize) -> Spec {
     });
     let mut spec = golden.clone();
     spec.node = format!("n{node}");
-    spec.peer.node = format!("n{}", 1 - node);
+    let others = (0..nodes).filter(|&other| other != node);
+    spec.peers = others
+        .map(|other| Peer {
+            node: format!("n{other}"),
+            ..golden.peers[0].clone()
+        })
+        .collect();
     spec
 }
 
@@ -125,13 +131,12 @@ impl Node {
             },
         );
         let platform = Platform::of(Accel::Tcg, Kind::PageTables);
-        let mut spec = spec(number);
+        let mut spec = spec(number, world.nodes);
         let (hold_bytes, staging_pages) = world.with_chance(|chance| {
             let hold = [1_500, 6_000, 40_000, 1 << 20][chance.usize(0..4)];
             (hold, [4, 16, 64][chance.usize(0..3)])
         });
         spec.limits.hold_bytes = hold_bytes;
-        let address = spec.peer.socket_address();
         let desk = Desk::new();
         let (orders, inbox) = channel();
         let board = StatusBoard::new(first_status(&spec, id, &platform, 1));
@@ -155,7 +160,7 @@ impl Node {
                 world: Rc::clone(world),
                 node: number,
             }),
-            dialer: SimulatedDialer::new(world, number, address),
+            dialer: SimulatedDialer::new(world, number),
             listener: SimulatedDoor::new(world, number),
             statistics: Statistics::new(),
             promotion: None,

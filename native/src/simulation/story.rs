@@ -85,7 +85,7 @@ impl Story {
         let world = Rc::clone(&self.world);
         world.pass(Duration::from_micros(20));
         match world.below(20) {
-            0..=6 => self.cluster.turn(world.below(NODES)),
+            0..=6 => self.cluster.turn(world.below(world.nodes)),
             7..=10 => self.carry(),
             11..=13 => self.run_guests(),
             14 => self.send_inputs(),
@@ -101,12 +101,12 @@ impl Story {
     fn round(&mut self) {
         self.run_guests();
         self.world.network.borrow_mut().carry_all();
-        for node in 0..NODES {
+        for node in 0..self.world.nodes {
             self.cluster.turn(node);
         }
         self.world.network.borrow_mut().carry_all();
-        for node in 0..NODES {
-            self.cluster.turn(1 - node);
+        for node in (0..self.world.nodes).rev() {
+            self.cluster.turn(node);
         }
         self.world.pass(Duration::from_millis(2));
         if self
@@ -140,7 +140,7 @@ impl Story {
 
     fn run_guests(&mut self) {
         let most = if self.world.calm.get() { 2 } else { 8 };
-        for node in 0..NODES {
+        for node in 0..self.world.nodes {
             if let Some(machine) = self.world.machine(node) {
                 for _ in 0..self.world.below(most) {
                     machine.borrow_mut().act(&self.world);
@@ -152,10 +152,11 @@ impl Story {
     /// The world sends something to the guest, wherever the network believes that it is.
     fn send_inputs(&mut self) {
         let mac = [0x52, 0x54, 0x00, 0x6b, 0x00, 0x01];
-        let (to_first, to_second, length) = self
-            .world
-            .with_chance(|chance| (chance.bool(), chance.bool(), chance.usize(0..300)));
-        for (node, wanted) in [to_first, to_second].into_iter().enumerate() {
+        let (wanted, length) = self.world.with_chance(|chance| {
+            let wanted: Vec<bool> = (0..self.world.nodes).map(|_| chance.bool()).collect();
+            (wanted, chance.usize(0..300))
+        });
+        for (node, wanted) in wanted.into_iter().enumerate() {
             if wanted {
                 let frame = [&mac[..], &[2; 6], &vec![9; length]].concat();
                 self.world.inbound[node].borrow_mut().push_back(frame);
@@ -175,7 +176,7 @@ impl Story {
             self.cluster.meddle();
         }
         if world.one_in(self.temper.crash) {
-            self.kill(world.below(NODES));
+            self.kill(world.below(world.nodes));
         }
         if world.one_in(self.temper.network) {
             self.trouble_network();
@@ -257,8 +258,10 @@ impl Story {
         let Some((owner, State::Protected)) = self.cluster.primary() else {
             return false;
         };
-        let other = self.cluster.nodes[1 - owner].as_ref();
-        let is_in_sync = other.is_some_and(|node| node.state().1 == State::InSync);
+        let others = (self.cluster.nodes.iter().flatten()).filter(|node| node.number != owner);
+        let is_in_sync = others
+            .filter(|node| node.is_connected_secondary())
+            .any(|node| node.state().1 == State::InSync);
         let Some(machine) = self.world.machine(owner) else {
             return false;
         };

@@ -82,8 +82,37 @@ impl Spec {
                 );
             }
         }
+        self.check_peers()?;
         self.tuning.check()?;
         self.limits.check()
+    }
+
+    /// Some, and each of them once: a replica is told from another by the node that holds it.
+    fn check_peers(&self) -> Result<(), SpecError> {
+        let refuse = |value: String, expected| {
+            Err(SpecError::Value {
+                field: "peers",
+                value,
+                expected,
+            })
+        };
+        let peers = &self.peers;
+        if !(1..=limits::PEERS_MAX).contains(&peers.len()) {
+            return refuse(format!("{} nodes", peers.len()), "1 to 31 are possible");
+        }
+        for (index, peer) in peers.iter().enumerate() {
+            if peer.node == self.node || peers[..index].iter().any(|one| one.node == peer.node) {
+                return refuse(peer.node.clone(), "every other node once is expected");
+            }
+            let address = peer.socket_address();
+            if peers[..index]
+                .iter()
+                .any(|one| one.socket_address() == address)
+            {
+                return refuse(address.to_string(), "an address for each node is expected");
+            }
+        }
+        Ok(())
     }
 }
 

@@ -15,7 +15,7 @@ fn the_golden_specification_is_accepted() {
     assert_eq!(spec.machine.memory_mib, 256);
     assert_eq!(spec.guest_address(), [0x52, 0x54, 0, 0x6b, 0, 1]);
     assert!(spec.silence() >= Duration::from_millis(3 * 100));
-    assert_eq!(spec.peer.socket_address().to_string(), "10.77.2.2:7900");
+    assert_eq!(spec.peers[0].socket_address().to_string(), "10.77.2.2:7900");
 }
 
 #[test]
@@ -42,6 +42,17 @@ fn each_bad_value_is_refused_by_name() {
         ("\"auto\"", "\"xen\"", "unknown variant `xen`"),
         ("\"node\": \"n1\"", "\"nod\": \"n1\"", "unknown field `nod`"),
         ("10.77.2.1", "host.example", "invalid IP address"),
+        ("\"node\": \"n2\"", "\"node\": \"n1\"", "peers is n1"),
+        (
+            "\"peers\": [{",
+            r#""peers": [{"node": "n2", "address": "10.77.2.3", "port": 7900}, {"#,
+            "peers is n2",
+        ),
+        (
+            "\"peers\": [{",
+            r#""peers": [{"node": "n3", "address": "10.77.2.2", "port": 7900}, {"#,
+            "peers is 10.77.2.2:7900",
+        ),
         ("4194304", "1", "limits.hold_bytes is 1"),
         ("16777216", "1", "limits.max_epoch_bytes is 1"),
         (

@@ -44,8 +44,8 @@ pub fn bare_spec(lab: &Lab, node: u8) -> Value {
     fs::create_dir_all(&folder).expect("runtime folder");
     spec["node"] = json!(format!("n{node}"));
     spec["listen"] = json!({"address": format!("10.77.2.{node}"), "port": 7900});
-    spec["peer"] =
-        json!({"node": format!("n{other}"), "address": format!("10.77.2.{other}"), "port": 7900});
+    spec["peers"] =
+        json!([{"node": format!("n{other}"), "address": format!("10.77.2.{other}"), "port": 7900}]);
     spec["transport"]["key"] = json!(super::key::of_this_lab());
     spec["runtime_dir"] = json!(folder);
     spec["control_socket"] = json!(folder.join("engine.sock"));
@@ -76,7 +76,7 @@ pub fn qemu_script(lab: &Lab, name: &str, script: &str) -> PathBuf {
 /// As [`spec`], but the engine reaches its peer through the proxy in front of it.
 pub fn proxied_spec(lab: &Lab, node: u8) -> Value {
     let mut spec = spec(lab, node);
-    spec["peer"]["address"] = json!(format!("10.77.2.1{}", 3 - node));
+    spec["peers"][0]["address"] = json!(format!("10.77.2.1{}", 3 - node));
     spec
 }
 

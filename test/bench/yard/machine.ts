@@ -73,7 +73,7 @@ export async function specOf({ machine, host, run, sync_mode }: SpecOptions): Pr
     resource: machine.name,
     node: host,
     listen: { address: `10.77.2.${host.slice(1)}`, port },
-    peer: { node: other, address: `10.77.2.${other.slice(1)}`, port },
+    peers: [{ node: other, address: `10.77.2.${other.slice(1)}`, port }],
     transport: { kind: 'tls', key: syncKeyOf(run) },
     runtime_dir: folder,
     control_socket: join(folder, 'engine.sock'),

@@ -49,8 +49,8 @@ test('the engines of a pair are told of each other, and of the same machine', as
     ),
   );
   const [first, second] = specs;
-  expect(first?.peer).toEqual({ node: 'n2', ...second?.listen });
-  expect(second?.peer).toEqual({ node: 'n1', ...first?.listen });
+  expect(first?.peers).toEqual([{ node: 'n2', ...second?.listen }]);
+  expect(second?.peers).toEqual([{ node: 'n1', ...first?.listen }]);
   expect(first?.tuning.sync_mode).toBe('event');
   expect({ ...first?.machine, console_log: '' }).toEqual({ ...second?.machine, console_log: '' });
 });

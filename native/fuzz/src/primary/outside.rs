@@ -83,7 +83,7 @@ impl Dial<Wire> for Calling {
     fn is_busy(&self) -> bool {
         self.busy
     }
-    fn dial(&mut self, _: Hello) {
+    fn dial(&mut self, _: usize, _: Hello) {
         self.busy = true;
         self.wire.said.borrow_mut().clear();
         self.sequence.set(0);

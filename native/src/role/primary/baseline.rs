@@ -228,7 +228,7 @@ impl<P: Ports> Primary<P> {
                 let why = format!(
                     "the guest writes faster than the link to {} carries, even when it runs for {} % of the time only: no \
                      replica",
-                    engine.spec.peer.node,
+                    self.peer(engine),
                     100 - BRAKE_MAX_PERCENT
                 );
                 self.give_up_baseline(engine, &why);
@@ -268,10 +268,9 @@ impl<P: Ports> Primary<P> {
     pub(super) fn give_up_baseline(&mut self, engine: &mut Engine<P>, why: &str) {
         let message = format!("{why} (tried again in {} s)", TRIALS_APART.as_secs());
         self.drop_link(engine);
-        self.dial_after = Some(engine.now() + TRIALS_APART);
         engine.complain(message);
-        // Whoever waits for a replica must know that none is coming.
-        self.dials_in_vain = true;
+        let is_solo = self.may_call_others();
+        self.calls.rest(engine.now() + TRIALS_APART, is_solo);
         self.show(engine);
     }
 }

@@ -45,10 +45,20 @@ impl<P: Ports> Primary<P> {
             None => {}
         }
         let wanted = matches!(self.mode, Mode::Solo(_) | Mode::Guarded);
-        let calls = wanted && !self.is_waiting_to_dial(engine.now());
+        let calls = wanted && !self.calls.must_wait(engine.now());
         if self.link.is_none() && calls && !engine.dialer.is_busy() {
-            engine.dialer.dial(self.hello(engine));
+            engine.dialer.dial(self.calls.peer(), self.hello(engine));
         }
+    }
+
+    /// Nobody has, or may have, a replica of this generation that outputs wait for.
+    pub(super) fn may_call_others(&self) -> bool {
+        matches!(self.mode, Mode::Solo(_)) || makes(Fault::CallOthers)
+    }
+
+    /// Name of the node that is called, or was met last.
+    pub(super) fn peer<'a>(&self, engine: &'a Engine<P>) -> &'a str {
+        &engine.spec.peers[self.calls.peer()].node
     }
 
     fn hello(&self, engine: &Engine<P>) -> Hello {
@@ -68,13 +78,13 @@ impl<P: Ports> Primary<P> {
 
     fn note_dial_failure(&mut self, engine: &Engine<P>, error: &DialError) {
         // The same failure four times a second is said once; so are a few that take turns.
-        let message = report::chain(error);
+        let message = format!("no link to {}: {}", self.peer(engine), report::chain(error));
         let now = engine.now();
         self.dial_complaints.due(now);
         if self.dial_complaints.note(message.clone(), now) {
-            engine.complain(format!("no link to {}: {message}", engine.spec.peer.node));
+            engine.complain(message);
         }
-        self.dials_in_vain = true;
+        self.calls.failed(self.may_call_others());
     }
 
     fn gain_link(&mut self, engine: &mut Engine<P>, link: PeerLink<P>, welcome: &Welcome) {
@@ -82,9 +92,16 @@ impl<P: Ports> Primary<P> {
         if !matches!(self.mode, Mode::Solo(_) | Mode::Guarded) {
             return;
         }
-        self.dials_in_vain = false;
+        let expected = self.peer(engine);
+        if welcome.node != expected {
+            engine.complain(format!(
+                "{expected} is called, and {} answers: check the sync addresses",
+                welcome.node
+            ));
+            return self.calls.failed(self.may_call_others());
+        }
+        self.calls.met();
         self.dial_complaints = Complaints::default();
-        self.dial_after = None;
         // What the secondary has of the last connection's transactions is not certain.
         if !makes(Fault::StaleBase) {
             self.shadow.forget();
@@ -238,7 +255,7 @@ impl<P: Ports> Primary<P> {
         if self.drop_link(engine) {
             engine.complain(format!(
                 "the link to {} was lost: {}",
-                engine.spec.peer.node,
+                self.peer(engine),
                 report::chain(why)
             ));
             self.show(engine);

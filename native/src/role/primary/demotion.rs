@@ -82,9 +82,9 @@ impl<P: Ports> Primary<P> {
         }
     }
 
-    /// No replica is being built, and none can be: the peer does not answer.
+    /// No replica is being built, and none can be: no peer answers.
     fn is_alone(&self) -> bool {
-        self.link.is_none() && self.dials_in_vain
+        self.link.is_none() && self.calls.are_in_vain(self.may_call_others())
     }
 
     /// The last checkpoint is acknowledged and its outputs are out.

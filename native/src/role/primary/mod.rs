@@ -11,6 +11,7 @@
 //! ```
 
 mod baseline;
+mod calls;
 mod commit;
 mod connection;
 mod convergence;
@@ -28,6 +29,7 @@ use std::time::{Duration, Instant, SystemTime};
 use uuid::Uuid;
 
 use self::baseline::Baseline;
+use self::calls::Calls;
 use self::commit::InFlight;
 use self::demotion::Demotion;
 use self::encoding::Measured;
@@ -107,8 +109,8 @@ pub struct Primary<P: Ports> {
     baseline: Option<Baseline>,
     /// Why the secondary could not go on with the guest, until that has been dealt with.
     trial_failure: Option<String>,
-    /// The peer is not called before.
-    dial_after: Option<Instant>,
+    /// Whom to call while there is no link.
+    calls: Calls,
     in_flight: Option<InFlight>,
     /// When the next checkpoint is due.
     policy: Policy,
@@ -132,8 +134,6 @@ pub struct Primary<P: Ports> {
     last_shown: Instant,
     paused_share: PausedShare,
     last_outdated_event: Instant,
-    /// The last attempt to reach the peer has failed, or its answer.
-    dials_in_vain: bool,
     dial_complaints: Complaints<String>,
     refusals: Refusals,
 }
@@ -172,7 +172,7 @@ impl<P: Ports> Primary<P> {
             peer_outdated: None,
             baseline: None,
             trial_failure: None,
-            dial_after: None,
+            calls: Calls::new(engine.spec.peers.len()),
             in_flight: None,
             policy: Policy::new(engine.tuning, engine.spec.epoch_bounds(), now),
             standing: Standing::default(),
@@ -188,7 +188,6 @@ impl<P: Ports> Primary<P> {
             last_shown: now,
             paused_share: PausedShare::default(),
             last_outdated_event: now,
-            dials_in_vain: false,
             dial_complaints: Complaints::default(),
             refusals: Refusals::default(),
             guest,

@@ -109,7 +109,8 @@ impl<P: Ports> Primary<P> {
         let (Mode::Guarded, Some(proof)) = (&self.mode, self.peer_outdated) else {
             let message = format!(
                 "{} has not said that its replica of generation {} is outdated",
-                engine.spec.peer.node, self.generation
+                self.peer(engine),
+                self.generation
             );
             return reply.error(ErrorCode::PeerNotOutdated, message);
         };

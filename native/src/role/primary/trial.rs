@@ -174,14 +174,9 @@ impl<P: Ports> Primary<P> {
         };
         let message = format!(
             "{} could not go on with the guest: {why}",
-            engine.spec.peer.node
+            self.peer(engine)
         );
         self.give_up_baseline(engine, &message);
-    }
-
-    /// Whether the peer is to be left in peace still.
-    pub(super) fn is_waiting_to_dial(&self, now: Instant) -> bool {
-        self.dial_after.is_some_and(|after| now < after)
     }
 }
 
