@@ -16,6 +16,7 @@ import { awaitSupervisor, reviveSupervisor } from './await-supervisor.js';
 import { contextOf, wasStarted } from './context.js';
 import { nodeOf } from './node.js';
 import { addressesOf } from './sync-addresses.js';
+import { tellDisk } from './tell-disk.js';
 import { tellUtilization } from './utilization.js';
 
 /** Starts supervisor and engine, as a secondary with an empty replica. Never waits for a sync. */
@@ -53,6 +54,7 @@ export async function start(env: Environment): Promise<number> {
       : new AgentError('engine-failed', `the supervisor is ${status.phase}: see ${paths.log}`);
   } catch (error) {
     await sweep(paths, node);
+    await tellDisk(paths, env);
     throw error;
   }
 }

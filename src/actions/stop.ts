@@ -14,6 +14,7 @@ import { sweep } from '../supervise/sweep.js';
 import { reviveSupervisor } from './await-supervisor.js';
 import { contextOf, wasStarted } from './context.js';
 import { nodeOf } from './node.js';
+import { tellDisk } from './tell-disk.js';
 
 /**
  * Ends the resource here, whatever is broken: a stop that fails gets the node fenced. Each step is bounded, and none
@@ -36,6 +37,7 @@ export async function stop(env: Environment): Promise<number> {
     });
   }
   await sweep(paths, await nodeOf(env).catch(() => undefined));
+  await tellDisk(paths, env);
   return exitCode.ok;
 }
 

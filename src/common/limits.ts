@@ -49,6 +49,8 @@ export const limits = {
   disk_probe_ms: 3_000,
   /** A write of state.json that takes longer counts as failed until it is done. */
   disk_stuck_ms: 5_000,
+  /** How long the newest disk of a stopped resource waits for the words of the others. */
+  disk_words_ms: 3_000,
   /** Between two looks at whether the node attributes are still there. */
   verify_ms: 30_000,
   /** An action's time-out when Pacemaker did not give one. */

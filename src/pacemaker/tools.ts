@@ -8,6 +8,8 @@ async function tool(name: string, args: readonly string[]): Promise<string> {
   const result = await execa(name, args, {
     reject: false,
     stdin: 'ignore',
+    // With it attrd_updater asks for this node alone, whatever its arguments say.
+    env: { OCF_RESKEY_CRM_meta_on_node: undefined },
     timeout: limits.cluster_tool_ms,
     killSignal: 'SIGKILL',
     maxBuffer: limits.record_bytes,

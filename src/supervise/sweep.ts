@@ -4,7 +4,6 @@ import type { ResourcePaths } from '../common/paths.js';
 import { isAlive, killAndWait, type ProcessIdentity } from '../common/process-identity.js';
 import { scoreAttribute } from './disk-word.js';
 import { childrenOf, findProcesses, readProcessRecord } from './process-record.js';
-import { tellStoppedDisk } from './stopped-word.js';
 import { survivorError } from './survivor-error.js';
 
 /** Everybody who belongs to the resource on this node: as recorded, as found by arguments, and the engine's children. */
@@ -28,10 +27,7 @@ export async function sweep(paths: ResourcePaths, node: string | undefined): Pro
   if (survivors.length > 0) throw survivorError(paths.resource, survivors);
   await rm(paths.run_dir, { recursive: true, force: true });
   if (node !== undefined) {
-    // Both are gone with the node if attrd cannot be reached; a stop must not fail for it.
-    await Promise.allSettled([
-      deleteAttribute(scoreAttribute(paths.resource), node),
-      tellStoppedDisk(paths, node),
-    ]);
+    // It is gone with the node if attrd cannot be reached; a stop must not fail for it.
+    await deleteAttribute(scoreAttribute(paths.resource), node).catch(() => undefined);
   }
 }

@@ -228,3 +228,27 @@ test('one of three nodes boots the guest only when both others have said what is
   await host.awaitScore('5');
   expect(await host.run('promote', three)).toMatchObject({ code: 0 });
 });
+
+test('of three nodes the one with the newest disk draws an instance to it when nothing runs', async () => {
+  const three = { OCF_RESKEY_sync_address: 'n1:10.0.0.1;n2:10.0.0.2;n3:10.0.0.3' };
+  const host = await Host.create();
+  await mkdir(dirname(host.paths.state), { recursive: true });
+  const state = { ...initialState('6f1c1d2e-3a4b-4c5d-8e6f-7a8b9c0d1e2f'), generation: 4, owner: 'n1' };
+  await writeFile(host.paths.state, JSON.stringify({ ...state, sync: 'clean' }));
+  const probed = async (n2: string, n3: string, env: Readonly<Record<string, string>> = three) => {
+    await host.setAttribute('kemari-vm1-disk', 'n2', n2);
+    await host.setAttribute('kemari-vm1-disk', 'n3', n3);
+    expect(await host.run('monitor', env)).toMatchObject({ code: 7, reason: undefined });
+    return await host.attribute('master-vm1');
+  };
+  expect(await probed('4:n1:outdated:secondary', '2:n2:outdated:secondary')).toBe('10');
+  expect(await probed('5:n2:clean:secondary', '2:n2:outdated:secondary')).toBeUndefined();
+  expect(await probed('4:n1:outdated:secondary', '5:n3:solo:primary')).toBeUndefined();
+  expect(await probed('4:n1:outdated:secondary', 'nothing')).toBeUndefined();
+  // Of two each has an instance anyhow.
+  expect(await probed('4:n1:outdated:secondary', '-', {})).toBeUndefined();
+  // A stop says it too, also when it finds nothing to stop.
+  await host.setAttribute('kemari-vm1-disk', 'n3', '2:n2:outdated:secondary');
+  expect(await host.run('stop', three)).toMatchObject({ code: 0 });
+  expect(await host.attribute('master-vm1')).toBe('10');
+});

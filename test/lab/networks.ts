@@ -16,7 +16,12 @@ export const SUBNETS: Record<Network, string> = {
 export const INTERFACES: Record<Network, string> = { ring: 'eth0', mgmt: 'eth1', sync: 'eth2', lan: 'eth3' };
 
 export const CLIENT_ADDRESS = `${SUBNETS.lan}.254`;
-export const GUEST_ADDRESS = `${SUBNETS.lan}.10`;
+/** Address of VM `number` (1, 2, …) on the lan. */
+export function guestAddress(number: number): string {
+  return `${SUBNETS.lan}.${9 + number}`;
+}
+
+export const GUEST_ADDRESS = guestAddress(1);
 export const POWER_ADDRESS = `${SUBNETS.mgmt}.254`;
 export const POWER_PORT = 7777;
 

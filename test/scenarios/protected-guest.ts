@@ -1,11 +1,12 @@
 // Where most stories begin: two hosts, and a guest that runs on one and is protected by the other.
-import { promotedNode } from '../lab/cluster-status.js';
+import { promotedNode, unpromotedNodes } from '../lab/cluster-status.js';
 import { configureFencing } from '../lab/fencing.js';
 import { domainXml, writeDomain, type DomainOptions } from '../lab/kemari/domain.js';
 import { installKemari } from '../lab/kemari/install.js';
 import { createCommand, waitUntilPlaced, type Parameters } from '../lab/kemari/resource.js';
 import { resourceStatus, waitForState, waitUntilProtected, type EngineStatus } from '../lab/kemari/status.js';
 import { Lab } from '../lab/lab.js';
+import type { LabOptions } from '../lab/settings.js';
 import { waitFor } from '../lab/wait-for.js';
 
 export const RESOURCE = 'vm1';
@@ -13,14 +14,17 @@ const PROTECT_TIMEOUT_MS = 90_000;
 
 export class ProtectedGuest {
   readonly lab: Lab;
+  readonly resource: string;
 
-  private constructor(lab: Lab) {
+  /** One of a lab that is up. */
+  constructor(lab: Lab, resource = RESOURCE) {
     this.lab = lab;
+    this.resource = resource;
   }
 
   /** A lab with Kemari installed and fencing configured, and no resource yet. */
-  static async hosts(): Promise<ProtectedGuest> {
-    const lab = await Lab.up();
+  static async hosts(options: LabOptions = {}): Promise<ProtectedGuest> {
+    const lab = await Lab.up(options);
     try {
       await Promise.all([configureFencing(lab), installKemari(lab)]);
     } catch (error) {
@@ -32,19 +36,19 @@ export class ProtectedGuest {
 
   /** Creates the resource and returns when its guest is protected. */
   async create(options: DomainOptions = {}, parameters: Parameters = {}): Promise<void> {
-    await writeDomain(this.lab, RESOURCE, domainXml(options));
-    await this.lab.node('n1').run(createCommand(this.lab, RESOURCE, parameters));
+    await writeDomain(this.lab, this.resource, domainXml(options));
+    await this.lab.node('n1').run(createCommand(this.lab, this.resource, parameters));
     await this.protected();
   }
 
   /** Waits until the guest runs on one host and is protected by the other; returns the first one's name. */
   async protected(): Promise<string> {
     return waitFor(
-      `${RESOURCE} to be protected`,
+      `${this.resource} to be protected`,
       async () => {
         const primary = await this.primary();
-        await waitUntilProtected(this.lab, primary, RESOURCE, 1000);
-        return waitUntilPlaced(this.lab, primary, RESOURCE, 1000);
+        await waitUntilProtected(this.lab, primary, this.resource, 1000);
+        return waitUntilPlaced(this.lab, primary, this.resource, 1000);
       },
       { timeout_ms: PROTECT_TIMEOUT_MS, interval_ms: 300 },
     );
@@ -54,26 +58,34 @@ export class ProtectedGuest {
   async primary(): Promise<string> {
     for (const node of this.lab.nodes) {
       if (!(await this.lab.power.isOn(node))) continue;
-      const promoted = promotedNode(await this.lab.status(node), RESOURCE);
+      const promoted = promotedNode(await this.lab.status(node), this.resource);
       if (promoted !== undefined) return promoted;
     }
-    throw new Error(`${RESOURCE} is not promoted anywhere`);
+    throw new Error(`${this.resource} is not promoted anywhere`);
   }
 
+  /** The other node in a cluster of two. */
   other(node: string): string {
     const other = this.lab.nodes.find((name) => name !== node);
     if (other === undefined) throw new Error('there is one node only');
     return other;
   }
 
+  /** The node that has the replica. */
+  async secondary(): Promise<string> {
+    const [node] = unpromotedNodes(await this.lab.status(await this.primary()), this.resource);
+    if (node === undefined) throw new Error(`${this.resource} has no second instance`);
+    return node;
+  }
+
   async engine(node: string): Promise<EngineStatus> {
-    const { engine } = await resourceStatus(this.lab, node, RESOURCE);
-    if (!engine) throw new Error(`${RESOURCE} has no engine on ${node}`);
+    const { engine } = await resourceStatus(this.lab, node, this.resource);
+    if (!engine) throw new Error(`${this.resource} has no engine on ${node}`);
     return engine;
   }
 
   state(node: string, states: readonly string[], timeout_ms = 30_000): Promise<EngineStatus> {
-    return waitForState(this.lab, node, RESOURCE, states, timeout_ms);
+    return waitForState(this.lab, node, this.resource, states, timeout_ms);
   }
 
   /** SIGKILL to the engine of a node. */
@@ -89,8 +101,8 @@ export class ProtectedGuest {
   /** Waits until the guest is promoted on `node`. */
   async promotedOn(node: string, timeout_ms = 60_000): Promise<void> {
     await waitFor(
-      `${RESOURCE} to be promoted on ${node}`,
-      async () => promotedNode(await this.lab.status(node), RESOURCE) === node,
+      `${this.resource} to be promoted on ${node}`,
+      async () => promotedNode(await this.lab.status(node), this.resource) === node,
       { timeout_ms },
     );
   }
