@@ -18,6 +18,7 @@ pub mod report;
 pub mod role;
 pub mod run;
 pub mod spec;
+pub mod supervisor;
 pub mod sys;
 pub mod wake;
 pub mod wire;

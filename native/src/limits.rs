@@ -6,6 +6,10 @@ use crate::wire::limits::STAGING_RETAINED_BYTES;
 
 /// Other nodes that may have the replica: a cluster of Corosync has 32 at most.
 pub const PEERS_MAX: usize = 31;
+/// How long a supervisor may be away before another one is started.
+pub const SUPERVISOR_ABSENCE_MAX: Duration = Duration::from_secs(1);
+/// Between two such starts, at least.
+pub const SUPERVISORS_APART: Duration = Duration::from_secs(10);
 /// Guest page size that the tracker, the wire and the replica use.
 pub const PAGE_BYTES: usize = 4096;
 /// Largest guest that is accepted (MiB).

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::checkpoint::Statistics;
 use crate::clock::HostClock;
 use crate::control::messages::{Accel as ShownAccel, Setting, Tracker, Transport};
-use crate::control::server::SetLogLevel;
+use crate::control::server::{Others, SetLogLevel};
 use crate::control::{self, Event, Status, StatusBoard};
 use crate::guest::accel::{self, Accel};
 use crate::guest::dirty::choice::{self, Kind};
@@ -20,6 +20,7 @@ use crate::release::Outlet;
 use crate::report;
 use crate::role::{Engine, Fatal, Next, Secondary};
 use crate::spec::{Spec, SpecError, TransportChoice};
+use crate::supervisor::Guardian;
 use crate::sys::interface::Tap;
 use crate::wake::Wake;
 
@@ -126,13 +127,18 @@ pub fn engine(spec_path: &Path, set_log_level: SetLogLevel) -> Result<(), Engine
 
     let board = StatusBoard::new(first_status(&spec, id, &platform, guest.pid()));
     let path = spec.control_socket.clone();
+    let guardian = Guardian::new(spec.supervisor.clone());
+    let others = Others {
+        set_log_level,
+        attended: Box::new(guardian.clone()),
+    };
     let (server, orders, events) =
-        control::server::start(&path, board.clone(), wake.clone(), set_log_level).map_err(
-            |source| EngineError::Control {
+        control::server::start(&path, board.clone(), wake.clone(), others).map_err(|source| {
+            EngineError::Control {
                 path: path.clone(),
                 source,
-            },
-        )?;
+            }
+        })?;
     let dialer = Dialer::start(&spec, wake.clone()).map_err(EngineError::Setup)?;
     let tuning = spec.tuning;
     let mut engine = Engine {
@@ -161,6 +167,9 @@ pub fn engine(spec_path: &Path, set_log_level: SetLogLevel) -> Result<(), Engine
     // Delivers the last events and replies.
     drop(server);
     let _ = std::fs::remove_file(&path);
+    if result.is_err() {
+        guardian.leave();
+    }
     Ok(result?)
 }
 

@@ -68,6 +68,8 @@ pub struct Spec {
     pub runtime_dir: PathBuf,
     /// Path of the control socket to bind.
     pub control_socket: PathBuf,
+    /// How to bring a supervisor back that has died; nobody does if it is not said.
+    pub supervisor: Option<SupervisorCommand>,
     /// Path of the preload library.
     pub preload: PathBuf,
     /// The guest.
@@ -76,6 +78,16 @@ pub struct Spec {
     pub tuning: Tuning,
     /// Bounds that a user may change.
     pub limits: UserLimits,
+}
+
+/// A supervisor's command. Of several that are started at once all but one must end by themselves.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SupervisorCommand {
+    /// The program and its arguments.
+    pub arguments: Vec<String>,
+    /// File that takes what it prints.
+    pub log: PathBuf,
 }
 
 /// A TCP endpoint.

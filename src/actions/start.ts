@@ -10,7 +10,7 @@ import { fencingIsOff } from '../pacemaker/tools.js';
 import { AgentError, messageOf, systemCodeOf } from '../common/error.js';
 import { libraryDir, type Environment, type ResourcePaths } from '../common/paths.js';
 import { createRunDir } from '../supervise/launch.js';
-import { startSupervisor } from '../supervise/start-supervisor.js';
+import { startSupervisor, supervisorCommand } from '../supervise/start-supervisor.js';
 import { sweep } from '../supervise/sweep.js';
 import { awaitSupervisor, reviveSupervisor } from './await-supervisor.js';
 import { contextOf, wasStarted } from './context.js';
@@ -33,7 +33,8 @@ export async function start(env: Environment): Promise<number> {
   if (!values.allow_unfenced) await requireFencing();
   const node = await nodeOf(env);
   const ends = syncEnds(await addressesOf(values), values.sync_port, node);
-  const spec = translate({ vm, values, node, ends }, paths, libraryDir(env));
+  const supervisor = supervisorCommand(paths);
+  const spec = translate({ vm, values, node, ends, supervisor }, paths, libraryDir(env));
 
   // Two starts at once meet at the supervisor's lock; what is written is the same for both.
   await createLogDir(paths.log_dir);

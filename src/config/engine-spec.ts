@@ -26,6 +26,7 @@ export const engineSpec = v.strictObject({
   ]),
   runtime_dir: v.string(),
   control_socket: v.string(),
+  supervisor: v.nullable(v.strictObject({ arguments: v.array(v.string()), log: v.string() })),
   preload: v.string(),
   machine: v.strictObject({
     uuid: v.string(),
@@ -69,10 +70,12 @@ export interface Description {
   readonly values: ParameterValues;
   readonly node: string;
   readonly ends: SyncEnds;
+  /** The supervisor's command. */
+  readonly supervisor: readonly string[];
 }
 
 export function translate(
-  { vm, values, node, ends }: Description,
+  { vm, values, node, ends, supervisor }: Description,
   paths: ResourcePaths,
   libraryDir: string,
 ): EngineSpec {
@@ -85,6 +88,7 @@ export function translate(
     transport: values.transport === 'tls' ? { kind: 'tls', key: values.key } : { kind: 'plain' },
     runtime_dir: paths.run_dir,
     control_socket: paths.engine_socket,
+    supervisor: { arguments: [...supervisor], log: paths.log },
     preload: join(libraryDir, 'libkemari_preload.so'),
     machine: {
       uuid: vm.uuid,

@@ -23,17 +23,24 @@ function lastingEnvironment(env: Environment): Record<string, string> {
 }
 
 /**
+ * The command of a supervisor. flock(1) makes it the only one: the lock is inherited through exec and goes with the
+ * process, so there is no lock file to delete by hand.
+ */
+export function supervisorCommand(paths: ResourcePaths): readonly string[] {
+  const self = isSea() ? [process.execPath] : [process.execPath, process.argv[1] ?? ''];
+  const lock = ['--nonblock', '--conflict-exit-code', String(lockedExitCode), '--no-fork', paths.lock];
+  return ['flock', ...lock, ...self, 'supervise', paths.run_dir];
+}
+
+/**
  * Starts `kemari supervise` in its own session with its own output, so that it outlives the action and the process
- * group that Pacemaker kills on a time-out. flock(1) makes it the only one: the lock is inherited through exec and
- * goes with the process, so there is no lock file to delete by hand.
- * @throws AgentError missing-requirement
+ * group that Pacemaker kills on a time-out. @throws AgentError missing-requirement
  */
 export async function startSupervisor(paths: ResourcePaths, env: Environment): Promise<SupervisorChild> {
-  const self = isSea() ? [process.execPath] : [process.execPath, process.argv[1] ?? ''];
+  const [program = '', ...args] = supervisorCommand(paths);
   const log = openSync(paths.log, 'a', 0o600);
   try {
-    const lock = ['--nonblock', '--conflict-exit-code', String(lockedExitCode), '--no-fork', paths.lock];
-    const child = execa('flock', [...lock, ...self, 'supervise', paths.run_dir], {
+    const child = execa(program, args, {
       detached: true,
       cleanup: false,
       reject: false,

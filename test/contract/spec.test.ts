@@ -21,5 +21,12 @@ test('the example and its parameters are translated to the golden spec', async (
     OCF_RESKEY_sync_address: 'n2:10.77.2.2;n1:10.77.2.1',
   });
   const ends = syncEnds(values.sync_address ?? new Map(), values.sync_port, 'n1');
-  expect(translate({ vm, values, node: 'n1', ends }, pathsOf('vm1', {}), '/usr/lib/kemari')).toEqual(golden);
+  const description = {
+    vm,
+    values,
+    node: 'n1',
+    ends,
+    supervisor: ['kemari', 'supervise', '/run/kemari/vm1'],
+  };
+  expect(translate(description, pathsOf('vm1', {}), '/usr/lib/kemari')).toEqual(golden);
 });

@@ -38,6 +38,24 @@ impl Drop for Server {
 /// Makes the program log so much, and no more.
 pub type SetLogLevel = Box<dyn Fn(LevelFilter) + Send>;
 
+/// Is told when there begins or ceases to be somebody who has subscribed.
+pub trait Attended {
+    /// Whether there is one now.
+    fn changed(&mut self, attended: bool);
+}
+
+impl Attended for () {
+    fn changed(&mut self, _: bool) {}
+}
+
+/// Whom the control thread turns to for what is not its own.
+pub struct Others {
+    /// For the program's log.
+    pub set_log_level: SetLogLevel,
+    /// For the supervisor.
+    pub attended: Box<dyn Attended + Send>,
+}
+
 /// Starts the control thread on a socket at `path`, mode 0600; a socket that an earlier engine left there is removed.
 ///
 /// Orders arrive in the receiver; for each `wake` (an eventfd of the data thread's, nonblocking) is written to.
@@ -50,7 +68,7 @@ pub fn start<W>(
     path: &Path,
     board: StatusBoard,
     wake: W,
-    set_log_level: SetLogLevel,
+    others: Others,
 ) -> io::Result<(Server, Receiver<Order>, EventSender)>
 where
     W: AsFd + Send + 'static,
@@ -65,7 +83,8 @@ where
         board,
         orders,
         wake,
-        set_log_level,
+        others,
+        is_attended: false,
         clients: Vec::new(),
         next_key: 1,
     };
@@ -90,7 +109,8 @@ struct Room<W> {
     board: StatusBoard,
     orders: Sender<Order>,
     wake: W,
-    set_log_level: SetLogLevel,
+    others: Others,
+    is_attended: bool,
     clients: Vec<Client>,
     next_key: u64,
 }
@@ -115,6 +135,7 @@ impl<W: AsFd> Room<W> {
                         self.accept();
                     }
                     self.clients.retain(|client| !client.is_finished());
+                    self.look_who_attends();
                 }
                 Err(error) => {
                     tracing::error!(%error, "the control thread cannot wait for its sockets");
@@ -122,7 +143,16 @@ impl<W: AsFd> Room<W> {
                 }
             }
         }
+        self.look_who_attends();
         self.say_farewell();
+    }
+
+    fn look_who_attends(&mut self) {
+        let is_attended = self.clients.iter().any(|client| client.subscribed);
+        if is_attended != self.is_attended {
+            self.is_attended = is_attended;
+            self.others.attended.changed(is_attended);
+        }
     }
 
     /// Waits until there is something to do; with a deadline only for clients to take what is queued.
@@ -201,7 +231,7 @@ impl<W: AsFd> Room<W> {
                 return client.say(&Reply::new(id, Outcome::Ok(OkBody::Empty)));
             }
             Command::LogLevel { level } => {
-                (self.set_log_level)(level.into());
+                (self.others.set_log_level)(level.into());
                 return client.say(&Reply::new(id, Outcome::Ok(OkBody::Empty)));
             }
             Command::Promote { mode, generation } => OrderCommand::Promote { mode, generation },

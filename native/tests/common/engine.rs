@@ -49,6 +49,7 @@ pub fn bare_spec(lab: &Lab, node: u8) -> Value {
     spec["transport"]["key"] = json!(super::key::of_this_lab());
     spec["runtime_dir"] = json!(folder);
     spec["control_socket"] = json!(folder.join("engine.sock"));
+    spec["supervisor"] = Value::Null;
     spec["preload"] = json!(preload());
     let machine = &mut spec["machine"];
     let kernel = folder.join("kernel");

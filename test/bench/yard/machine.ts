@@ -77,6 +77,7 @@ export async function specOf({ machine, host, run, sync_mode }: SpecOptions): Pr
     transport: { kind: 'tls', key: syncKeyOf(run) },
     runtime_dir: folder,
     control_socket: join(folder, 'engine.sock'),
+    supervisor: null,
     preload: join(PROJECT, 'dist/libkemari_preload.so'),
     tuning: { ...golden.tuning, ...(sync_mode === undefined ? {} : { sync_mode }) },
     machine: {

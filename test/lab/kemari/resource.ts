@@ -15,7 +15,12 @@ export function neededParameters(lab: Lab, resource: string): Parameters {
 }
 
 /** `pcs resource create`, word by word. */
-export function createCommand(lab: Lab, resource: string, parameters: Parameters = {}): string[] {
+export function createCommand(
+  lab: Lab,
+  resource: string,
+  parameters: Parameters = {},
+  monitor_s: readonly [promoted: number, unpromoted: number] = [5, 6],
+): string[] {
   const given = { ...neededParameters(lab, resource), ...parameters };
   return [
     ...['pcs', 'resource', 'create', resource, 'ocf:kemari:vm'],
@@ -31,8 +36,8 @@ export function createCommand(lab: Lab, resource: string, parameters: Parameters
       'stop',
       'timeout=120s',
     ],
-    ...['monitor', 'interval=5s', 'role=Promoted', 'timeout=20s'],
-    ...['monitor', 'interval=6s', 'role=Unpromoted', 'timeout=20s'],
+    ...['monitor', `interval=${monitor_s[0]}s`, 'role=Promoted', 'timeout=20s'],
+    ...['monitor', `interval=${monitor_s[1]}s`, 'role=Unpromoted', 'timeout=20s'],
     ...['promotable', 'promoted-max=1', 'clone-max=2', 'notify=false'],
   ];
 }

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use uuid::Uuid;
 use crate::checkpoint::{Commit, Compression, SyncMode, Tuning};
 use crate::control::inbox::{EventSender, Order};
 use crate::control::messages::*;
+use crate::control::server::{Attended, Others};
 use crate::control::{Server, StatusBoard, server};
 
 /// Longest wait for anything.
@@ -42,12 +43,31 @@ pub(super) fn status() -> Status {
     })
 }
 
+struct Told(Sender<bool>);
+
+impl Attended for Told {
+    fn changed(&mut self, attended: bool) {
+        // The bench may be gone.
+        let _ = self.0.send(attended);
+    }
+}
+
+/// For a server whose surroundings do not matter.
+pub(super) fn nobody() -> Others {
+    Others {
+        set_log_level: Box::new(|_| ()),
+        attended: Box::new(()),
+    }
+}
+
 pub(super) struct Bench {
     pub(super) server: Server,
     pub(super) orders: Receiver<Order>,
     pub(super) events: EventSender,
     pub(super) board: StatusBoard,
     pub(super) wake: Arc<OwnedFd>,
+    /// Whether somebody listens, each time that this has changed.
+    pub(super) attended: Receiver<bool>,
     pub(super) path: PathBuf,
     /// As much is to be logged, if somebody has said.
     pub(super) level: Arc<Mutex<Option<LevelFilter>>>,
@@ -65,9 +85,13 @@ impl Bench {
         let level = Arc::new(Mutex::new(None));
         let shared = Arc::clone(&level);
         let set_level = move |wanted| *shared.lock().expect("not poisoned") = Some(wanted);
+        let (tell, attended) = channel();
+        let others = Others {
+            set_log_level: Box::new(set_level),
+            attended: Box::new(Told(tell)),
+        };
         let (server, orders, events) =
-            server::start(&path, board.clone(), Arc::clone(&wake), Box::new(set_level))
-                .expect("a server");
+            server::start(&path, board.clone(), Arc::clone(&wake), others).expect("a server");
         Self {
             level,
             server,
@@ -75,6 +99,7 @@ impl Bench {
             events,
             board,
             wake,
+            attended,
             path,
             _directory: directory,
         }

@@ -168,3 +168,23 @@ fn one_client_too_many_is_told_so() {
         );
     }
 }
+
+#[test]
+fn it_is_told_when_nobody_listens_any_more_whoever_else_calls() {
+    let bench = Bench::new();
+    let told = || bench.attended.recv_timeout(PATIENCE).expect("told");
+    let mut first = bench.connect();
+    first.ask(&json!({"v": 1, "id": 1, "command": "subscribe"}));
+    assert!(told());
+    let mut second = bench.connect();
+    second.ask(&json!({"v": 1, "id": 1, "command": "subscribe"}));
+    drop(first);
+    let mut caller = bench.connect();
+    caller.ask(&json!({"v": 1, "id": 1, "command": "status"}));
+    drop(second);
+    assert!(!told());
+    caller.ask(&json!({"v": 1, "id": 2, "command": "status"}));
+    drop(caller);
+    drop(bench.server);
+    assert!(bench.attended.try_recv().is_err(), "told twice");
+}

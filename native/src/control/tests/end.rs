@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{EventfdFlags, eventfd};
 use serde_json::json;
 
-use super::bench::{Bench, status};
+use super::bench::{Bench, nobody, status};
 use crate::control::messages::*;
 use crate::control::{StatusBoard, server};
 
@@ -59,7 +59,7 @@ fn the_socket_is_the_owners_alone_and_replaces_a_stale_one() {
     assert_eq!(mode & 0o7777, 0o600);
     let wake = Arc::clone(&bench.wake);
     let (second, _orders, _events) =
-        server::start(&bench.path, bench.board.clone(), wake, Box::new(|_| ()))
+        server::start(&bench.path, bench.board.clone(), wake, nobody())
             .expect("a stale socket is replaced");
     let Bench {
         server,
@@ -82,8 +82,8 @@ fn a_file_that_is_not_a_socket_is_left_alone() {
     let path = directory.path().join("precious");
     std::fs::write(&path, "data").expect("written");
     let wake = eventfd(0, EventfdFlags::NONBLOCK).expect("an eventfd");
-    let error = server::start(&path, StatusBoard::new(status()), wake, Box::new(|_| ()))
-        .expect_err("refused");
+    let error =
+        server::start(&path, StatusBoard::new(status()), wake, nobody()).expect_err("refused");
     assert_eq!(error.kind(), std::io::ErrorKind::AlreadyExists);
     assert_eq!(std::fs::read_to_string(&path).expect("still there"), "data");
 }
