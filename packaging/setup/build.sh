@@ -1,6 +1,6 @@
 #!/bin/bash
 # Brings node_modules, dist/ and the guest images up to date; what is up to date already costs a checksum.
-# usage: build.sh modules|build|guest|debian|measures
+# usage: build.sh modules|build|guest|guest-pc|debian|measures
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../.."
 
@@ -28,11 +28,12 @@ build)
 	when_changed dist/.built-from "$(node --version) $(key_of src native packaging/build package.json package-lock.json tsconfig.json)" npm run build
 	;;
 guest) bash test/guest/build.sh ;;
+guest-pc) bash test/guest-pc/build.sh ;;
 debian) bash test/guest-debian/build.sh ;;
 # Cargo knows what has changed.
 measures) (cd native && cargo build --release --locked --example measure) ;;
 *)
-	echo "usage: build.sh modules|build|guest|debian|measures" >&2
+	echo "usage: build.sh modules|build|guest|guest-pc|debian|measures" >&2
 	exit 2
 	;;
 esac

@@ -39,7 +39,7 @@ if [ "$needs_lab" = yes ]; then
 	)
 fi
 case $what in
-test) packages+=(debootstrap crmsh) ;;
+test) packages+=(debootstrap crmsh ovmf) ;;
 bench) packages+=(debootstrap redis-tools wrk) ;;
 # libFuzzer is C++.
 fuzz) packages+=(g++) ;;
@@ -47,7 +47,7 @@ esac
 mkdir -p cache/logs
 case $what in
 demo) progress_steps=4 ;;
-test) progress_steps=5 ;;
+test) progress_steps=6 ;;
 bench) progress_steps=6 ;;
 *) progress_steps=3 ;;
 esac
@@ -66,6 +66,7 @@ else
 	step "engine and agent" cache/logs/build.log bash "$here/build.sh" build
 fi
 [ "$needs_lab" = no ] || step "guest image" cache/logs/guest.log bash "$here/build.sh" guest
+[ "$what" != test ] || step "guest with drivers of real machines" cache/logs/guest-pc.log bash "$here/build.sh" guest-pc
 case $what in
 test | bench) step "Debian guest" cache/logs/debian.log bash "$here/build.sh" debian ;;
 esac

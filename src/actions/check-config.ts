@@ -30,6 +30,12 @@ export function listed(file: string, complaints: readonly Complaint[]): string {
   return complaints.map(({ line, text }) => `${file}:${line}: ${text}\n`).join('');
 }
 
+function entropyOf({ rng }: Vm): string {
+  if (!rng) return 'none';
+  const source = rng.source === 'builtin' ? 'QEMU' : `/dev/${rng.source}`;
+  return `virtio, ${source}${rng.rate ? `, ${rng.rate.bytes} bytes in ${rng.rate.period_ms} ms` : ''}`;
+}
+
 function describeVm(vm: Vm): string {
   const { sockets = 0, dies = 0, cores = 0, threads = 0 } = vm.topology ?? {};
   const topology = vm.topology
@@ -51,6 +57,7 @@ function describeVm(vm: Vm): string {
       ({ mac, bridge, tap, model }) =>
         ['network', `${mac}, ${model}, bridge ${bridge}${tap === undefined ? '' : `, TAP ${tap}`}`] as const,
     ),
+    ['entropy', entropyOf(vm)],
     ['console', vm.console_log ?? '/var/log/kemari/RESOURCE.console'],
   ];
   return `${vm.name}\n${rows.map(([name, value]) => `  ${name.padEnd(12)} ${value}\n`).join('')}`;

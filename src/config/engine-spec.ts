@@ -46,7 +46,20 @@ export const engineSpec = v.strictObject({
     initrd: v.string(),
     cmdline: v.string(),
     console_log: v.string(),
-    interfaces: v.array(v.strictObject({ mac: v.string(), tap: v.string(), bridge: v.string() })),
+    interfaces: v.array(
+      v.strictObject({
+        mac: v.string(),
+        model: v.picklist(['virtio', 'e1000']),
+        tap: v.string(),
+        bridge: v.string(),
+      }),
+    ),
+    rng: v.nullable(
+      v.strictObject({
+        source: v.picklist(['urandom', 'random', 'builtin']),
+        rate: v.nullable(v.strictObject({ bytes: v.number(), period_ms: v.number() })),
+      }),
+    ),
   }),
   tuning,
   limits: epochLimits,
@@ -106,11 +119,13 @@ export function translate(
       initrd: vm.initrd,
       cmdline: vm.cmdline,
       console_log: vm.console_log ?? paths.console_log,
-      interfaces: vm.interfaces.map(({ mac, bridge, tap }) => ({
+      interfaces: vm.interfaces.map(({ mac, model, bridge, tap }) => ({
         mac,
+        model,
         tap: tap ?? tapName(paths.resource),
         bridge,
       })),
+      rng: vm.rng ? { source: vm.rng.source, rate: vm.rng.rate ?? null } : null,
     },
     tuning: tuningOf(values),
     limits: {

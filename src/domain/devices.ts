@@ -1,12 +1,14 @@
 import { readDisk } from './disks.js';
 import type { Place } from './place.js';
+import { readRng } from './rng.js';
 import { absolutePath, interfaceName } from './values.js';
-import type { NetworkInterface } from './vm.js';
+import type { NetworkInterface, Rng } from './vm.js';
 
 export interface Devices {
   readonly emulator: string | undefined;
   readonly console_log: string | undefined;
   readonly interfaces: readonly NetworkInterface[];
+  readonly rng: Rng | undefined;
 }
 
 function networkInterface(place: Place): NetworkInterface {
@@ -29,7 +31,8 @@ function networkInterface(place: Place): NetworkInterface {
   const model = place.needed('model', "<model type='virtio'/>", (inner) => {
     const name = inner.required('type', 'virtio');
     if (name === 'virtio' || name === 'virtio-transitional') return 'virtio' as const;
-    return inner.refuse(`has type='${name.slice(0, 40)}': write type='virtio'`);
+    if (name === 'e1000') return name;
+    return inner.refuse(`has type='${name.slice(0, 40)}': write type='virtio' or type='e1000'`);
   });
   const tap = place.one('target', (inner) => interfaceName(inner, inner.required('dev', 'vm1-net')));
   // The names that libvirt gives by itself: it too takes them for none.
@@ -98,6 +101,7 @@ export function readDevices(place: Place): Devices {
   const consoles = place.all('console', serial);
   if (place.count('serial') > 1 || place.count('console') > 1)
     return place.refuse('has more than one serial port: remove all but the first');
+  const rng = place.one('rng', readRng);
   place.all('controller', controller);
   place.all('input', (inner) => {
     const type = inner.required('type', 'mouse');
@@ -113,5 +117,5 @@ export function readDevices(place: Place): Devices {
         "is not supported: write <memballoon model='none'/>; a balloon would change what RAM there is",
       );
   });
-  return { emulator, console_log: serials[0] ?? consoles[0], interfaces };
+  return { emulator, console_log: serials[0] ?? consoles[0], interfaces, rng };
 }

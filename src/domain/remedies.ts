@@ -36,7 +36,7 @@ export const remedies: Remedies = {
     "write <loader readonly='yes' type='pflash'>FILE</loader>: the file must be the same on both nodes",
   ),
   'os/nvram': loss(
-    'remove it: what the firmware writes to it would not be on the other node; take a loader without variables',
+    'remove it: what the firmware writes to it would not be on the other node; without it the firmware keeps its variables in RAM until the guest is powered off',
   ),
   'os/loader/@secure': loss('remove it: without a store for variables there is no secure boot'),
   'os/boot': ONE_KERNEL,
@@ -71,7 +71,8 @@ export const remedies: Remedies = {
   'devices/channel': NO_DEVICE,
   'devices/iommu': loss('remove it: Kemari has no such device'),
   'devices/memory': loss('remove it, and write all RAM in <memory>'),
-  'devices/rng': NO_DEVICE,
+  'devices/rng/address': PLACED,
+  'devices/rng/driver': spare('the engine decides how it is connected'),
   'devices/interface/address': PLACED,
   'devices/interface/boot': ONE_KERNEL,
   'devices/interface/driver': spare('the engine is the other end of the network device'),

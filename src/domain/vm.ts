@@ -22,6 +22,8 @@ export interface Vm {
   /** File of the serial console, if the description names one. */
   readonly console_log: string | undefined;
   readonly interfaces: readonly NetworkInterface[];
+  /** Where the guest gets random numbers, if it has a device for that. */
+  readonly rng: Rng | undefined;
 }
 
 export interface Topology {
@@ -37,4 +39,10 @@ export interface NetworkInterface {
   /** Name of the TAP device, if the description names one. */
   readonly tap: string | undefined;
   readonly model: 'virtio' | 'e1000';
+}
+
+export interface Rng {
+  readonly source: 'urandom' | 'random' | 'builtin';
+  /** At most so many bytes in each period. */
+  readonly rate: { readonly bytes: number; readonly period_ms: number } | undefined;
 }

@@ -15,6 +15,7 @@ test('check-config says what the VM will look like', async () => {
   expect(stdout).toContain('vm1\n  uuid         6f1c1d2e-3a4b-4c5d-8e6f-7a8b9c0d1e2f\n');
   expect(stdout).toContain('  memory       256 MiB\n');
   expect(stdout).toContain('  network      52:54:00:6b:00:01, virtio, bridge br0');
+  expect(stdout).toContain('  entropy      none\n');
   const asked = await host.run(`check-config ${example} --json`);
   expect(JSON.parse(asked.stdout)).toMatchObject({ complaints: [], vm: { name: 'vm1', memory_mib: 256 } });
 });
@@ -58,6 +59,7 @@ test("import makes of a VirtualDomain VM's description one that is taken, and sa
       machine: 'pc-q35-7.2',
       cpu: 'Skylake-Server-IBRS,svm=off,vmx=off',
       interfaces: [{ mac: '52:54:00:5c:21:07', bridge: 'br0', model: 'virtio' }],
+      rng: { source: 'urandom' },
     },
   });
   expect((await host.run(`import ${virtManager} ${output}`)).reason).toContain('is there already');

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { AgentError } from '../../src/common/error.js';
 import { judgeDomain, readDomain } from '../../src/domain/read-domain.js';
+import type { Vm } from '../../src/domain/vm.js';
 
 const FILE = '/etc/kemari/vm1.xml';
 
@@ -85,6 +86,11 @@ const usual = `<?xml version='1.0' encoding='UTF-8'?>
     </console>
     <input type='mouse' bus='ps2'/>
     <memballoon model='none'/>
+    <rng model='virtio'>
+      <rate bytes='4096' period='2000'/>
+      <backend model='random'>/dev/urandom</backend>
+      <alias name='rng0'/>
+    </rng>
   </devices>
 </domain>
 `;
@@ -124,6 +130,7 @@ test('a description with nothing but what is needed', () => {
     cmdline: '',
     console_log: undefined,
     interfaces: [{ mac: '52:54:00:6b:00:01', bridge: 'br0', tap: undefined, model: 'virtio' }],
+    rng: undefined,
   });
 });
 
@@ -145,6 +152,7 @@ test('a description as libvirt writes it', () => {
     cmdline: 'console=ttyS0 quiet',
     console_log: '/var/log/db.console',
     interfaces: [{ mac: '52:54:00:6b:00:02', bridge: 'br-lan', tap: 'vm-db', model: 'virtio' }],
+    rng: { source: 'urandom', rate: { bytes: 4096, period_ms: 2000 } },
   });
 });
 
@@ -169,6 +177,27 @@ describe('what is not supported is refused by name and line, with what to do', (
     ],
     ["<input type='tablet' bus='usb'/>", '<input> is not supported: remove it, or write'],
     ["<serial type='tcp'/>", "<serial> has type='tcp': write type='pty'"],
+    [
+      "<rng model='virtio-non-transitional'/>",
+      "<rng> has model='virtio-non-transitional': write model='virtio'",
+    ],
+    ["<rng model='virtio'/>", "<rng> lacks <backend>: add <backend model='random'>/dev/urandom</backend>"],
+    [
+      "<rng model='virtio'><backend model='egd' type='udp'/></rng>",
+      "<backend> has model='egd': write <backend model='random'>/dev/urandom</backend>, which both nodes have",
+    ],
+    [
+      "<rng model='virtio'><backend model='random'>/dev/hwrng</backend></rng>",
+      '<backend> is "/dev/hwrng": write <backend model=',
+    ],
+    [
+      "<rng model='virtio'><rate bytes='0'/><backend model='random'/></rng>",
+      '<rate> has bytes "0": write a whole number from 1 to 1048576',
+    ],
+    [
+      "<rng model='virtio'><backend model='random'/></rng><rng model='virtio'><backend model='random'/></rng>",
+      '<rng> is there twice: remove one',
+    ],
     ["<serial type='file'/>", "<serial> has type='file' without a <source"],
     [
       "<interface type='bridge'><mac address='52:54:00:6b:00:02'/><source bridge='b'/><model type='virtio'/></interface>",
@@ -237,7 +266,7 @@ describe('what is not supported is refused by name and line, with what to do', (
       '</os>',
       '<nvram>/x</nvram></os>',
       10,
-      '<nvram> in <os> is not supported: remove it: what the firmware writes',
+      '<nvram> in <os> is not supported: remove it: what the firmware writes to it would not be on the other node; without it',
     ],
     ['<acpi/>', '', 11, '<features> lacks <acpi>: add <acpi/>'],
     ['<acpi/>', '<acpi/><hyperv/>', 11, '<hyperv> in <features> is not supported: remove it'],
@@ -291,7 +320,7 @@ describe('what is not supported is refused by name and line, with what to do', (
       "<model type='virtio'/>",
       "<model type='rtl8139'/>",
       16,
-      "<model> has type='rtl8139': write type='virtio'",
+      "<model> has type='rtl8139': write type='virtio' or type='e1000'",
     ],
     [
       "<model type='virtio'/>",
@@ -330,6 +359,29 @@ test('everything that is wrong is said, in the order of lines', () => {
   expect(refusalOf(wrong)).toMatch(
     / \(and 3 more: kemari check-config \/etc\/kemari\/vm1\.xml shows all of it\)$/,
   );
+});
+
+describe('devices that are not needed, as they are written', () => {
+  const vmWith = (from: string, to: string): Vm => {
+    expect(least).toContain(from);
+    return readDomain(least.replace(from, to), FILE);
+  };
+  const rng = (inside: string, model = 'virtio'): Vm['rng'] =>
+    vmWith('</devices>', `<rng model='${model}'>${inside}</rng></devices>`).rng;
+
+  test('a network device of a real machine', () => {
+    const vm = vmWith("<model type='virtio'/>", "<model type='e1000'/>");
+    expect(vm.interfaces).toMatchObject([{ model: 'e1000' }]);
+  });
+
+  test('random numbers', () => {
+    expect(rng("<backend model='random'/>")).toEqual({ source: 'urandom', rate: undefined });
+    expect(rng("<backend model='builtin'/>", 'virtio-transitional')).toMatchObject({ source: 'builtin' });
+    expect(rng("<rate bytes='1'/><backend model='random'>/dev/random</backend>")).toEqual({
+      source: 'random',
+      rate: { bytes: 1, period_ms: 1000 },
+    });
+  });
 });
 
 describe('disks are checked, and then refused by name', () => {

@@ -1,21 +1,21 @@
 #!/bin/bash
 # Builds the test guest: cache/guest/vmlinuz (Debian's cloud kernel, unpacked, never installed) and
-# cache/guest/initrd.gz (busybox, the modules of virtio and the power button, init, the
+# cache/guest/initrd.gz (busybox, the modules of its devices and the power button, init, the
 # service, the clock watcher). Does nothing when the inputs have not changed.
-# usage: build.sh [OUTPUT-FOLDER]
+# usage: build.sh [OUTPUT-FOLDER [KERNEL-METAPACKAGE]]
 set -euo pipefail
 here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 output=${1:-$here/../../cache/guest}
-metapackage=linux-image-cloud-amd64
+metapackage=${2:-linux-image-cloud-amd64}
 # In the order in which they can be inserted.
 modules=(
-	virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci failover net_failover virtio_net
-	button evdev
+	virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci failover net_failover virtio_net e1000
+	rng-core virtio-rng button evdev
 )
 
 say() { echo "guest: $*" >&2; }
 
-key=$(cat "$here/build.sh" "$here/init" "$here"/*.[ch] "$here"/clock/*.c | sha256sum | cut -d' ' -f1)
+key=$( (echo "$metapackage" && cat "$here/build.sh" "$here/init" "$here"/*.[ch] "$here"/clock/*.c) | sha256sum | cut -d' ' -f1)
 if [ -s "$output/vmlinuz" ] && [ -s "$output/initrd.gz" ] && [ "$(cat "$output/key" 2>/dev/null)" = "$key" ]; then
 	exit 0
 fi
@@ -52,7 +52,7 @@ install -m 755 /bin/busybox "$root/bin/busybox"
 install -m 755 "$here/init" "$root/init"
 for module in "${modules[@]}"; do
 	file=$(find "$work/kernel/lib/modules" -name "$module.ko" -print -quit)
-	# What the kernel has built in needs no module.
+	# What the kernel has built in needs no module; the cloud kernel has no driver of any real device.
 	[ -n "$file" ] || continue
 	cp "$file" "$root/lib/"
 	echo "$module" >>"$root/lib/order"

@@ -13,6 +13,7 @@
  *                    "pages N"    -> "pages N", N pages have been written
  *                    "burn 1" | "burn 0"  -> "burn R", one process begins or ends to compute; R rounds so far
  *                    "fill M"     -> "fill M", M MiB more are full of random bytes; "fill -1" if there are none
+ *                    "entropy"    -> "entropy BYTES", in hexadecimal, of the device that gives random numbers; "entropy -" if there is none
  *                    "reboot" | "poweroff"  -> reboot(2); no answer
  *
  * The power button says "POWER BUTTON" on the console and powers off.
@@ -120,8 +121,22 @@ static void button_read(int descriptor)
 	}
 }
 
+/* Random bytes as the device gives them, waiting for them; -1 if there is none. */
+static int entropy(unsigned long *into)
+{
+	int descriptor = open("/dev/hwrng", O_RDONLY | O_CLOEXEC);
+	ssize_t bytes = -1;
+
+	if (descriptor >= 0) {
+		bytes = read(descriptor, into, sizeof *into);
+		close(descriptor);
+	}
+	return bytes == sizeof *into ? 0 : -1;
+}
+
 static void line_answer(struct connection *c, const char *line)
 {
+	unsigned long random;
 	char *room = c->out + c->out_bytes;
 	size_t room_bytes = sizeof c->out - c->out_bytes;
 
@@ -135,6 +150,9 @@ static void line_answer(struct connection *c, const char *line)
 	} else if (!strncmp(line, "pages ", 6)) {
 		dirty_now(atol(line + 6));
 		c->out_bytes += (size_t)snprintf(room, room_bytes, "%s\n", line);
+	} else if (!strcmp(line, "entropy")) {
+		c->out_bytes += (size_t)(entropy(&random) ? snprintf(room, room_bytes, "entropy -\n") :
+							    snprintf(room, room_bytes, "entropy %016lx\n", random));
 	} else if (!strncmp(line, "burn ", 5))
 		c->out_bytes += (size_t)snprintf(room, room_bytes, "burn %lu\n", burn(atoi(line + 5)));
 	else if (!strncmp(line, "fill ", 5))

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use crate::guest::accel::Accel;
-use crate::spec::{Machine, Topology};
+use crate::spec::{Interface, InterfaceModel, Machine, Rng, RngSource, Topology};
 
 /// Numbers of the descriptors that QEMU inherits.
 #[derive(Debug, Clone, Copy)]
@@ -110,7 +110,16 @@ pub fn arguments(
             "-netdev",
             format!("dgram,id=net0,local.type=fd,local.str={}", fds.net).into(),
         );
-        add("-device", network_device(accel, &interface.mac).into());
+        add("-device", network_device(accel, interface).into());
+    }
+    if let Some(rng) = &machine.rng {
+        let source = match rng.source {
+            RngSource::Urandom => "rng-random,id=entropy,filename=/dev/urandom",
+            RngSource::Random => "rng-random,id=entropy,filename=/dev/random",
+            RngSource::Builtin => "rng-builtin,id=entropy",
+        };
+        add("-object", source.into());
+        add("-device", rng_device(accel, rng).into());
     }
     add(
         "-chardev",
@@ -161,7 +170,26 @@ fn processors(machine: &Machine) -> String {
     )
 }
 
-fn network_device(accel: Accel, mac: &impl std::fmt::Display) -> String {
+/// Neither has a boot ROM: it would be memory of its own. What is sent leaves by the socket of the netdev alone.
+fn network_device(accel: Accel, Interface { mac, model, .. }: &Interface) -> String {
+    match model {
+        InterfaceModel::Virtio => {
+            let transport = virtio(accel);
+            format!("virtio-net-pci,netdev=net0,romfile=,{transport},mac={mac}")
+        }
+        InterfaceModel::E1000 => format!("e1000,netdev=net0,romfile=,mac={mac}"),
+    }
+}
+
+fn rng_device(accel: Accel, rng: &Rng) -> String {
+    let rate = rng.rate.map_or_else(String::new, |rate| {
+        format!(",max-bytes={},period={}", rate.bytes, rate.period_ms)
+    });
+    format!("virtio-rng-pci,rng=entropy,{}{rate}", virtio(accel))
+}
+
+/// How a virtio device is connected.
+fn virtio(accel: Accel) -> String {
     let ioeventfd = match accel {
         Accel::Kvm => "on",
         // There it saves no exit, and QEMU takes all of them down at every stop and sets them up again at every start, which
@@ -170,9 +198,7 @@ fn network_device(accel: Accel, mac: &impl std::fmt::Display) -> String {
     };
     // The modern interface saves 45 kB for 1,024 possible queues, field by field: two thirds of the time that the guest is
     // paused for. The legacy one has the same drivers and saves 1 kB.
-    format!(
-        "virtio-net-pci,netdev=net0,romfile=,disable-modern=on,disable-legacy=off,ioeventfd={ioeventfd},mac={mac}"
-    )
+    format!("disable-modern=on,disable-legacy=off,ioeventfd={ioeventfd}")
 }
 
 /// Where QEMU is given orders.
@@ -188,6 +214,7 @@ fn orders(purpose: Purpose, fds: Descriptors) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spec::RngRate;
 
     fn machine() -> Machine {
         let spec: crate::spec::Spec =
@@ -224,6 +251,46 @@ mod tests {
         machine.hpet = false;
         assert!(list(&machine).contains(" -smp cpus=4,sockets=1,dies=1,cores=2,threads=2 "));
         assert!(list(&machine).contains(",hpet=off "));
+    }
+
+    #[test]
+    fn a_network_device_has_no_memory_of_its_own() {
+        let mut machine = machine();
+        assert!(list(&machine).contains(" -device virtio-net-pci,netdev=net0,romfile=,"));
+        machine.interfaces[0].model = InterfaceModel::E1000;
+        assert!(
+            list(&machine).contains(" -device e1000,netdev=net0,romfile=,mac=52:54:00:6b:00:01 ")
+        );
+    }
+
+    #[test]
+    fn random_numbers_come_from_where_they_were_asked_from() {
+        let mut machine = machine();
+        assert!(!list(&machine).contains("rng"));
+        let rate = RngRate {
+            bytes: 1024,
+            period_ms: 500,
+        };
+        for (source, rate, object, device) in [
+            (
+                RngSource::Urandom,
+                None,
+                "rng-random,id=entropy,filename=/dev/urandom",
+                "ioeventfd=off",
+            ),
+            (
+                RngSource::Builtin,
+                Some(rate),
+                "rng-builtin,id=entropy",
+                "ioeventfd=off,max-bytes=1024,period=500",
+            ),
+        ] {
+            machine.rng = Some(Rng { source, rate });
+            let wanted = format!(
+                " -object {object} -device virtio-rng-pci,rng=entropy,disable-modern=on,disable-legacy=off,{device} "
+            );
+            assert!(list(&machine).contains(&wanted), "{wanted}");
+        }
     }
 
     #[test]

@@ -47,6 +47,7 @@ pub fn of(
     }
     for interface in &machine.interfaces {
         value("MAC address", &interface.mac.to_lowercase());
+        value("network device", interface.model.name());
     }
     for (name, elements) in [
         ("CPU features", &identity.cpu_features),

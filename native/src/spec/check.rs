@@ -57,6 +57,15 @@ impl Spec {
                 "six bytes in hexadecimal, such as 52:54:00:6b:00:01",
             );
         }
+        if let Some(rate) = machine.rng.and_then(|rng| rng.rate)
+            && (rate.bytes == 0 || rate.period_ms == 0)
+        {
+            return refuse(
+                "machine.rng.rate",
+                format!("{} bytes in {} ms", rate.bytes, rate.period_ms),
+                "at least one byte in at least one millisecond",
+            );
+        }
         for (field, text) in [
             ("machine.type", &machine.machine_type),
             ("machine.cpu", &machine.cpu),

@@ -38,6 +38,17 @@ fn each_bad_value_is_refused_by_name() {
             "52:54:00:6b:00:zz",
             "machine.interfaces[0].mac",
         ),
+        ("\"virtio\"", "\"rtl8139\"", "unknown variant `rtl8139`"),
+        (
+            "\"rng\": null",
+            r#""rng": {"source": "urandom", "rate": {"bytes": 0, "period_ms": 1000}}"#,
+            "machine.rng.rate is 0 bytes in 1000 ms",
+        ),
+        (
+            "\"rng\": null",
+            r#""rng": {"source": "egd", "rate": null}"#,
+            "unknown variant `egd`",
+        ),
         ("qemu64,svm=off", "qemu64 -monitor", "machine.cpu"),
         ("\"auto\"", "\"xen\"", "unknown variant `xen`"),
         ("\"node\": \"n1\"", "\"nod\": \"n1\"", "unknown field `nod`"),

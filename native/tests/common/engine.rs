@@ -14,11 +14,16 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use super::client::Traffic;
-use super::{Lab, debian_image, eventually, guest_image, preload};
+use super::{Lab, debian_image, eventually, guest_image, pc_image, preload};
 
 /// The specification of node 1 or 2, with this machine's paths.
 pub fn spec(lab: &Lab, node: u8) -> Value {
     booting(bare_spec(lab, node), &guest_image())
+}
+
+/// As [`spec`], for a guest with the drivers of real machines' devices.
+pub fn pc_spec(lab: &Lab, node: u8) -> Value {
+    booting(bare_spec(lab, node), &pc_image())
 }
 
 /// As [`spec`], for the Debian guest.
@@ -76,7 +81,11 @@ pub fn qemu_script(lab: &Lab, name: &str, script: &str) -> PathBuf {
 
 /// As [`spec`], but the engine reaches its peer through the proxy in front of it.
 pub fn proxied_spec(lab: &Lab, node: u8) -> Value {
-    let mut spec = spec(lab, node);
+    behind_proxy(spec(lab, node), node)
+}
+
+/// The same of this specification of node 1 or 2.
+pub fn behind_proxy(mut spec: Value, node: u8) -> Value {
     spec["peers"][0]["address"] = json!(format!("10.77.2.1{}", 3 - node));
     spec
 }

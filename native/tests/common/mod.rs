@@ -164,6 +164,11 @@ pub fn guest_image() -> PathBuf {
     image("KEMARI_TEST_GUEST", "guest")
 }
 
+/// The folder of the test guest with a kernel for real machines.
+pub fn pc_image() -> PathBuf {
+    image("KEMARI_TEST_GUEST_PC", "guest-pc")
+}
+
 /// The folder of the Debian guest's image.
 pub fn debian_image() -> PathBuf {
     image("KEMARI_TEST_GUEST_DEBIAN", "guest-debian")

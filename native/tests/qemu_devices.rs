@@ -1,0 +1,99 @@
+//! Machines other than the usual one: what a guest with their devices does is protected, and a promoted one has them all.
+
+mod common;
+
+use common::client::{Traffic, tell};
+use common::engine::{Engine, pc_spec, wait_gone};
+use common::{eventually, in_guest_lab};
+use serde_json::{Value, json};
+
+/// A pair whose guest has this machine: it is protected, its host dies, the promoted guest goes on, is protected again and
+/// reboots.
+fn lives_on(machine: impl Fn(&mut Value) + Sync, looks: impl Fn(&Engine) + Sync) {
+    in_guest_lab(|lab| {
+        let spec = |node| {
+            let mut spec = pc_spec(lab, node);
+            machine(&mut spec["machine"]);
+            spec
+        };
+        let (first, second) = (Engine::start(&spec(1)), Engine::start(&spec(2)));
+        first.promote("cold", 1).expect("cold");
+        first.wait_state("protected");
+        let mut traffic = Traffic::start();
+        traffic.flows(50);
+        looks(&first);
+
+        let orphan = first.qemu_pid();
+        first.kill();
+        wait_gone(orphan);
+        second.promote("hot", 2).expect("hot");
+        traffic.flows(50);
+        looks(&second);
+        let _first = Engine::start(&spec(1));
+        second.wait_state("protected");
+        traffic.flows(50);
+        traffic.finish();
+
+        let boots = second.console().matches("READY").count();
+        tell("reboot", false);
+        eventually("the guest is up again", || {
+            (second.console().matches("READY").count() > boots).then_some(())
+        });
+        let mut traffic = Traffic::start();
+        traffic.flows(20);
+        looks(&second);
+        second.wait_state("protected");
+        traffic.finish();
+    });
+}
+
+#[test]
+fn a_guest_with_an_e1000_lives_on() {
+    lives_on(
+        |machine| machine["interfaces"][0]["model"] = json!("e1000"),
+        |_| (),
+    );
+}
+
+/// What the guest reads of its device for random numbers.
+fn entropy() -> String {
+    let answer = tell("entropy", true);
+    let digits = answer.trim_end().strip_prefix("entropy ").expect("entropy");
+    assert!(
+        digits.len() == 16 && digits.chars().all(|c| c.is_ascii_hexdigit()),
+        "{answer}"
+    );
+    digits.to_owned()
+}
+
+#[test]
+fn a_guest_on_q35_gets_random_numbers_wherever_it_runs() {
+    lives_on(
+        |machine| {
+            machine["type"] = json!("pc-q35-7.2");
+            machine["rng"] =
+                json!({"source": "urandom", "rate": {"bytes": 4096, "period_ms": 100}});
+        },
+        |_| assert_ne!(entropy(), entropy()),
+    );
+}
+
+#[test]
+fn a_guest_of_uefi_firmware_without_variables_lives_on() {
+    let firmware = "/usr/share/OVMF/OVMF_CODE_4M.fd";
+    assert!(
+        std::path::Path::new(firmware).is_file(),
+        "{firmware} is missing: apt-get install ovmf"
+    );
+    lives_on(
+        |machine| {
+            machine["type"] = json!("pc-q35-7.2");
+            machine["firmware"] = json!(firmware);
+            machine["memory_mib"] = json!(192);
+        },
+        |engine| {
+            let said = |what| engine.console().matches(what).count();
+            assert_eq!(said("efi: EFI v2"), said("READY"), "booted by UEFI");
+        },
+    );
+}
