@@ -151,3 +151,6 @@ const _: () = assert!(
 );
 const _: () = assert!(PEER_SILENCE.as_millis() >= 8 * SIGN_OF_LIFE_EVERY.as_millis());
 const _: () = assert!(PEER_SILENCE.as_secs() < 5);
+
+/// Where a display listens whose port nobody has chosen: as VNC viewers count displays from 0.
+pub const VNC_PORTS: std::ops::RangeInclusive<u16> = 5900..=5999;

@@ -1,6 +1,7 @@
 //! The engine's specification: written by the supervisor, parsed into types here and checked against its bounds.
 
 mod check;
+mod devices;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -9,8 +10,11 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use self::check::parse_mac;
+pub use self::devices::{Interface, InterfaceModel, Rng, RngRate, RngSource, Video, Vnc};
 use crate::checkpoint::{EpochBounds, Tuning, TuningError};
 use crate::limits;
+
+const MIB: usize = 1 << 20;
 
 /// Why a specification was refused.
 #[derive(Debug, thiserror::Error)]
@@ -179,6 +183,23 @@ pub struct Machine {
     pub interfaces: Vec<Interface>,
     /// Where the guest gets random numbers, if it has a device for that.
     pub rng: Option<Rng>,
+    /// Its display, if it has one.
+    pub video: Option<Video>,
+    /// Where its display can be seen, if anywhere.
+    pub vnc: Option<Vnc>,
+}
+
+impl Machine {
+    /// Guest RAM (bytes).
+    pub fn ram_bytes(&self) -> usize {
+        self.memory_mib as usize * MIB
+    }
+
+    /// Memory of its display (bytes), which is carried behind guest RAM.
+    pub fn video_bytes(&self) -> usize {
+        let mib = self.video.as_ref().map_or(0, |video| video.memory_mib);
+        mib as usize * MIB
+    }
 }
 
 /// How virtual CPUs are arranged.
@@ -227,76 +248,6 @@ pub enum TrackerWish {
     PagemapScan,
     /// By comparison of all of RAM: works on any kernel, and is slow.
     Compare,
-}
-
-/// A network interface of the guest.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Interface {
-    /// The guest's MAC address.
-    pub mac: String,
-    /// What the guest sees.
-    pub model: InterfaceModel,
-    /// Name of the TAP device to make.
-    pub tap: String,
-    /// Bridge to add it to.
-    pub bridge: Option<String>,
-}
-
-/// Network devices.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum InterfaceModel {
-    /// The one for guests that know that they are in a virtual machine.
-    Virtio,
-    /// Intel's 82540EM, for those that do not.
-    E1000,
-}
-
-impl InterfaceModel {
-    /// As libvirt calls it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Virtio => "virtio",
-            Self::E1000 => "e1000",
-        }
-    }
-}
-
-/// A device that gives the guest random numbers.
-///
-/// They are no output, so nothing has to wait for them: what the guest has read before a checkpoint is in its RAM, and what it
-/// has read since rolls back with it. A promoted guest is given other numbers than the lost one was, of which nobody has
-/// seen anything.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Rng {
-    /// Who makes them.
-    pub source: RngSource,
-    /// How many the guest may have; any number if nothing is said.
-    pub rate: Option<RngRate>,
-}
-
-/// Who makes random numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum RngSource {
-    /// The host's kernel, through `/dev/urandom`.
-    Urandom,
-    /// The host's kernel, through `/dev/random`.
-    Random,
-    /// QEMU, which asks the host's kernel by getrandom(2).
-    Builtin,
-}
-
-/// How fast a guest gets random numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RngRate {
-    /// Bytes in each period.
-    pub bytes: u32,
-    /// Its length.
-    pub period_ms: u32,
 }
 
 /// Bounds that a user may change.

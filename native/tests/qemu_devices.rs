@@ -4,8 +4,11 @@ mod common;
 
 use common::client::{Traffic, tell};
 use common::engine::{Engine, pc_spec, wait_gone};
+use common::screen::Screen;
 use common::{eventually, in_guest_lab};
 use serde_json::{Value, json};
+use std::net::SocketAddr;
+use std::sync::Mutex;
 
 /// A pair whose guest has this machine: it is protected, its host dies, the promoted guest goes on, is protected again and
 /// reboots.
@@ -94,6 +97,51 @@ fn a_guest_of_uefi_firmware_without_variables_lives_on() {
         |engine| {
             let said = |what| engine.console().matches(what).count();
             assert_eq!(said("efi: EFI v2"), said("READY"), "booted by UEFI");
+        },
+    );
+}
+
+/// What the display shows once it has come to rest.
+fn screen(port: u16) -> Screen {
+    let place = SocketAddr::from(([127, 0, 0, 1], port));
+    let mut last = None;
+    eventually("the display shows the same twice", || {
+        let now = Screen::look(place);
+        let same = now.is_some() && now == last;
+        last = now;
+        same.then(|| last.take()).flatten()
+    })
+}
+
+#[test]
+fn a_promoted_guests_display_shows_what_it_showed() {
+    // What it showed when its host died.
+    let shown = Mutex::new(None);
+    lives_on(
+        |machine| {
+            machine["video"] =
+                json!({"memory_mib": 16, "firmware": "/usr/share/seabios/vgabios-stdvga.bin"});
+            machine["vnc"] = json!({"address": "127.0.0.1", "port": null});
+            let cmdline = machine["cmdline"].as_str().expect("a command line");
+            // No cursor blinks, and nobody else writes there.
+            machine["cmdline"] = json!(format!("vt.global_cursor_default=0 {cmdline}"));
+        },
+        |engine| {
+            let mut shown = shown.lock().expect("shown");
+            match shown.take() {
+                // The secondary's QEMU listens nowhere, or the first port were taken.
+                None => {
+                    let before = screen(5900);
+                    // Into the video memory of a protected guest: the answer says that it is on the other host, too.
+                    assert_eq!(tell("screen 60", true), "screen 60\n");
+                    let after = screen(5900);
+                    assert_ne!(before, after);
+                    assert!(after.lit() > 2000, "{after:?}");
+                    assert_eq!(engine.said("the display can be seen by VNC"), 1);
+                    *shown = Some(after);
+                }
+                Some(before) => assert_eq!(screen(5900), before),
+            }
         },
     );
 }

@@ -36,6 +36,12 @@ function entropyOf({ rng }: Vm): string {
   return `virtio, ${source}${rng.rate ? `, ${rng.rate.bytes} bytes in ${rng.rate.period_ms} ms` : ''}`;
 }
 
+function displayOf({ video, vnc }: Vm): string {
+  if (!video) return 'none';
+  const port = vnc?.port === undefined ? 'the first free port from 5900 on' : `port ${vnc.port}`;
+  return `vga, ${video.memory_mib} MiB${vnc ? `, VNC at ${vnc.address}, ${port}` : ''}`;
+}
+
 function describeVm(vm: Vm): string {
   const { sockets = 0, dies = 0, cores = 0, threads = 0 } = vm.topology ?? {};
   const topology = vm.topology
@@ -58,6 +64,7 @@ function describeVm(vm: Vm): string {
         ['network', `${mac}, ${model}, bridge ${bridge}${tap === undefined ? '' : `, TAP ${tap}`}`] as const,
     ),
     ['entropy', entropyOf(vm)],
+    ['display', displayOf(vm)],
     ['console', vm.console_log ?? '/var/log/kemari/RESOURCE.console'],
   ];
   return `${vm.name}\n${rows.map(([name, value]) => `  ${name.padEnd(12)} ${value}\n`).join('')}`;

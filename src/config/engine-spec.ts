@@ -10,6 +10,8 @@ import type { SyncEnds } from './sync-ends.js';
 const MIB = 1 << 20;
 /** Microseconds. */
 const MS = 1000;
+/** Of a standard VGA adapter. */
+export const VIDEO_FIRMWARE = '/usr/share/seabios/vgabios-stdvga.bin';
 
 const endpoint = { address: v.string(), port: v.number() };
 
@@ -60,6 +62,8 @@ export const engineSpec = v.strictObject({
         rate: v.nullable(v.strictObject({ bytes: v.number(), period_ms: v.number() })),
       }),
     ),
+    video: v.nullable(v.strictObject({ memory_mib: v.number(), firmware: v.string() })),
+    vnc: v.nullable(v.strictObject({ address: v.string(), port: v.nullable(v.number()) })),
   }),
   tuning,
   limits: epochLimits,
@@ -126,6 +130,8 @@ export function translate(
         bridge,
       })),
       rng: vm.rng ? { source: vm.rng.source, rate: vm.rng.rate ?? null } : null,
+      video: vm.video ? { ...vm.video, firmware: VIDEO_FIRMWARE } : null,
+      vnc: vm.vnc ? { address: vm.vnc.address, port: vm.vnc.port ?? null } : null,
     },
     tuning: tuningOf(values),
     limits: {

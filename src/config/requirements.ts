@@ -3,7 +3,7 @@ import { access } from 'node:fs/promises';
 import { AgentError, messageOf, systemCodeOf } from '../common/error.js';
 import type { Vm } from '../domain/vm.js';
 import type { ParameterValues } from '../pacemaker/parameters.js';
-import { qemuOf } from './engine-spec.js';
+import { VIDEO_FIRMWARE, qemuOf } from './engine-spec.js';
 import { checkSyncKey } from './sync-key.js';
 
 /** @throws AgentError missing-requirement: a file that the VM names is not on this host, or the key open to others. */
@@ -19,12 +19,23 @@ export async function checkRequirements(vm: Vm, values: ParameterValues): Promis
       );
     });
   }
+  if (vm.video) await checkVideoFirmware();
   if (values.transport === 'tls') await checkSyncKey(values.key);
   const qemu = qemuOf(vm);
   await access(qemu, constants.X_OK).catch((error: unknown) => {
     throw new AgentError(
       'missing-requirement',
       `${qemu} cannot be run (${systemCodeOf(error) ?? messageOf(error)}): install QEMU (apt-get install qemu-system-x86)`,
+      { cause: error },
+    );
+  });
+}
+
+async function checkVideoFirmware(): Promise<void> {
+  await access(VIDEO_FIRMWARE, constants.R_OK).catch((error: unknown) => {
+    throw new AgentError(
+      'missing-requirement',
+      `${VIDEO_FIRMWARE}, the firmware of <video>, cannot be read on this host (${systemCodeOf(error) ?? messageOf(error)}): install it (apt-get install seabios)`,
       { cause: error },
     );
   });

@@ -1,14 +1,17 @@
 import { readDisk } from './disks.js';
 import type { Place } from './place.js';
+import { readGraphics, readVideo } from './display.js';
 import { readRng } from './rng.js';
 import { absolutePath, interfaceName } from './values.js';
-import type { NetworkInterface, Rng } from './vm.js';
+import type { NetworkInterface, Rng, Vm } from './vm.js';
 
 export interface Devices {
   readonly emulator: string | undefined;
   readonly console_log: string | undefined;
   readonly interfaces: readonly NetworkInterface[];
   readonly rng: Rng | undefined;
+  readonly video: Vm['video'];
+  readonly vnc: Vm['vnc'];
 }
 
 function networkInterface(place: Place): NetworkInterface {
@@ -102,6 +105,13 @@ export function readDevices(place: Place): Devices {
   if (place.count('serial') > 1 || place.count('console') > 1)
     return place.refuse('has more than one serial port: remove all but the first');
   const rng = place.one('rng', readRng);
+  const video = place.one('video', readVideo);
+  const vnc = place.one('graphics', (inner) => {
+    const found = readGraphics(inner);
+    if (place.count('video') === 0)
+      return inner.refuse("has nothing to show: add <video><model type='vga'/></video>, or remove it");
+    return video === 'none' ? inner.refuseSpare('has nothing to show: remove it') : found;
+  });
   place.all('controller', controller);
   place.all('input', (inner) => {
     const type = inner.required('type', 'mouse');
@@ -117,5 +127,12 @@ export function readDevices(place: Place): Devices {
         "is not supported: write <memballoon model='none'/>; a balloon would change what RAM there is",
       );
   });
-  return { emulator, console_log: serials[0] ?? consoles[0], interfaces, rng };
+  return {
+    emulator,
+    console_log: serials[0] ?? consoles[0],
+    interfaces,
+    rng,
+    video: video === 'none' ? undefined : video,
+    vnc,
+  };
 }

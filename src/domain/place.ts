@@ -181,6 +181,15 @@ export class Place {
     throw new Refused();
   }
 
+  /** The same of one whose attribute need only be another. */
+  refuseAttribute(name: string, value: string, why: string): never {
+    const element = this.#element;
+    this.#complain(element.line, `<${shown(element.name)}> ${why}`, () => {
+      element.setAttribute(name, value);
+    });
+    throw new Refused();
+  }
+
   /** The same of its text. */
   refuseText(expected: string): never {
     return this.refuse(`is "${quote(this.#element.text)}": ${expected}`);

@@ -24,6 +24,10 @@ export interface Vm {
   readonly interfaces: readonly NetworkInterface[];
   /** Where the guest gets random numbers, if it has a device for that. */
   readonly rng: Rng | undefined;
+  /** Its display, a standard VGA adapter, if it has one. */
+  readonly video: { readonly memory_mib: number } | undefined;
+  /** Where its display can be seen by VNC, on the node that runs it. Without a port, the first one that is free from 5900 on. */
+  readonly vnc: { readonly address: string; readonly port: number | undefined } | undefined;
 }
 
 export interface Topology {

@@ -15,7 +15,7 @@ test('check-config says what the VM will look like', async () => {
   expect(stdout).toContain('vm1\n  uuid         6f1c1d2e-3a4b-4c5d-8e6f-7a8b9c0d1e2f\n');
   expect(stdout).toContain('  memory       256 MiB\n');
   expect(stdout).toContain('  network      52:54:00:6b:00:01, virtio, bridge br0');
-  expect(stdout).toContain('  entropy      none\n');
+  expect(stdout).toContain('  entropy      none\n  display      none\n');
   const asked = await host.run(`check-config ${example} --json`);
   expect(JSON.parse(asked.stdout)).toMatchObject({ complaints: [], vm: { name: 'vm1', memory_mib: 256 } });
 });
@@ -43,7 +43,8 @@ test("import makes of a VirtualDomain VM's description one that is taken, and sa
   const at = (what: string): string =>
     `  ${virtManager}:${lines.findIndex((line) => line.includes(what)) + 1}: `;
   for (const said of [
-    `${at('<graphics')}<graphics> in <devices> is not supported: remove it`,
+    `${at('<graphics')}<graphics> has type='spice': write type='vnc'`,
+    `${at("<model type='virtio' heads")}<model> has type='virtio', whose memory no replica would have: write type='vga'`,
     `${at('<memballoon')}<memballoon> is not supported: write <memballoon model='none'/>`,
     `  scp -p ${output} root@OTHER-NODE:${output}`,
     `  pcs resource create db ocf:kemari:vm \\\n    config=${output} \\\n`,
@@ -60,6 +61,8 @@ test("import makes of a VirtualDomain VM's description one that is taken, and sa
       cpu: 'Skylake-Server-IBRS,svm=off,vmx=off',
       interfaces: [{ mac: '52:54:00:5c:21:07', bridge: 'br0', model: 'virtio' }],
       rng: { source: 'urandom' },
+      video: { memory_mib: 16 },
+      vnc: { address: '127.0.0.1' },
     },
   });
   expect((await host.run(`import ${virtManager} ${output}`)).reason).toContain('is there already');

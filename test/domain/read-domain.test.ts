@@ -86,6 +86,14 @@ const usual = `<?xml version='1.0' encoding='UTF-8'?>
     </console>
     <input type='mouse' bus='ps2'/>
     <memballoon model='none'/>
+    <graphics type='vnc' port='5900' autoport='yes' listen='127.0.0.1'>
+      <listen type='address' address='127.0.0.1'/>
+      <alias name='graphics0'/>
+    </graphics>
+    <video>
+      <model type='vga' vram='16384' heads='1' primary='yes'/>
+      <alias name='video0'/>
+    </video>
     <rng model='virtio'>
       <rate bytes='4096' period='2000'/>
       <backend model='random'>/dev/urandom</backend>
@@ -131,6 +139,8 @@ test('a description with nothing but what is needed', () => {
     console_log: undefined,
     interfaces: [{ mac: '52:54:00:6b:00:01', bridge: 'br0', tap: undefined, model: 'virtio' }],
     rng: undefined,
+    video: undefined,
+    vnc: undefined,
   });
 });
 
@@ -153,6 +163,8 @@ test('a description as libvirt writes it', () => {
     console_log: '/var/log/db.console',
     interfaces: [{ mac: '52:54:00:6b:00:02', bridge: 'br-lan', tap: 'vm-db', model: 'virtio' }],
     rng: { source: 'urandom', rate: { bytes: 4096, period_ms: 2000 } },
+    video: { memory_mib: 16 },
+    vnc: { address: '127.0.0.1', port: undefined },
   });
 });
 
@@ -177,6 +189,52 @@ describe('what is not supported is refused by name and line, with what to do', (
     ],
     ["<input type='tablet' bus='usb'/>", '<input> is not supported: remove it, or write'],
     ["<serial type='tcp'/>", "<serial> has type='tcp': write type='pty'"],
+    [
+      "<video><model type='qxl'/></video>",
+      "<model> has type='qxl', whose memory no replica would have: write type='vga' or type='none'",
+    ],
+    ["<video><model type='cirrus'/></video>", "<model> has type='cirrus', whose memory"],
+    [
+      "<video><model type='vga' vram='1000'/></video>",
+      "<model> has vram='1000': write 8192, 16384, 32768, 65536 (KiB)",
+    ],
+    [
+      "<video><model type='vga' heads='2'/></video>",
+      "attribute heads='2' of <model> is not supported: write '1'",
+    ],
+    ['<video/>', "<video> lacks <model>: add <model type='vga'/>"],
+    [
+      "<graphics type='vnc'/>",
+      "<graphics> has nothing to show: add <video><model type='vga'/></video>, or remove it",
+    ],
+    [
+      "<graphics type='vnc'/><video><model type='none'/></video>",
+      '<graphics> has nothing to show: remove it',
+    ],
+    [
+      "<graphics type='spice'/><video><model type='vga'/></video>",
+      "<graphics> has type='spice': write type='vnc'",
+    ],
+    [
+      "<graphics type='vnc' listen='0.0.0.0'/><video><model type='vga'/></video>",
+      "<graphics> has listen='0.0.0.0': whoever reaches it has the keyboard",
+    ],
+    [
+      "<graphics type='vnc'><listen type='address' address='10.0.0.1'/></graphics><video><model type='vga'/></video>",
+      "<listen> has address='10.0.0.1': whoever reaches it has the keyboard",
+    ],
+    [
+      "<graphics type='vnc'><listen type='socket' socket='/x'/></graphics><video><model type='vga'/></video>",
+      "attribute type='socket' of <listen> is not supported: write 'address'",
+    ],
+    [
+      "<graphics type='vnc' passwd='secret'/><video><model type='vga'/></video>",
+      '<graphics> has a password: remove it; whoever reaches it',
+    ],
+    [
+      "<graphics type='vnc' port='80'/><video><model type='vga'/></video>",
+      '<graphics> has port "80": write a whole number from 5900 to 65535',
+    ],
     [
       "<rng model='virtio-non-transitional'/>",
       "<rng> has model='virtio-non-transitional': write model='virtio'",
@@ -372,6 +430,23 @@ describe('devices that are not needed, as they are written', () => {
   test('a network device of a real machine', () => {
     const vm = vmWith("<model type='virtio'/>", "<model type='e1000'/>");
     expect(vm.interfaces).toMatchObject([{ model: 'e1000' }]);
+  });
+
+  test.each([
+    ["<graphics type='vnc' port='5901' listen='::1'/>", { address: '::1', port: 5901 }],
+    ["<graphics type='vnc' port='-1'><listen type='address'/></graphics>", { address: '127.0.0.1' }],
+    ["<graphics type='vnc' autoport='yes' listen='localhost'/>", { address: '127.0.0.1' }],
+  ])('a display: %s', (graphics, vnc) => {
+    const vm = vmWith('</devices>', `${graphics}<video><model type='vga' vram='8192'/></video></devices>`);
+    expect(vm).toMatchObject({ video: { memory_mib: 8 }, vnc });
+  });
+
+  test('a display that nobody sees, and none', () => {
+    expect(vmWith('</devices>', "<video><model type='vga'/></video></devices>")).toMatchObject({
+      video: { memory_mib: 16 },
+      vnc: undefined,
+    });
+    expect(vmWith('</devices>', "<video><model type='none'/></video></devices>").video).toBeUndefined();
   });
 
   test('random numbers', () => {

@@ -14,6 +14,7 @@
  *                    "burn 1" | "burn 0"  -> "burn R", one process begins or ends to compute; R rounds so far
  *                    "fill M"     -> "fill M", M MiB more are full of random bytes; "fill -1" if there are none
  *                    "entropy"    -> "entropy BYTES", in hexadecimal, of the device that gives random numbers; "entropy -" if there is none
+ *                    "screen N"   -> "screen N", N lines have been written on the display
  *                    "reboot" | "poweroff"  -> reboot(2); no answer
  *
  * The power button says "POWER BUTTON" on the console and powers off.
@@ -134,6 +135,18 @@ static int entropy(unsigned long *into)
 	return bytes == sizeof *into ? 0 : -1;
 }
 
+/* Writes lines that differ on the display; -1 if there is none. */
+static long screen(long lines)
+{
+	FILE *display = fopen("/dev/tty1", "w");
+
+	if (!display)
+		return -1;
+	for (long i = 0; i < lines; i++)
+		fprintf(display, "%ld: %lx\r\n", i, (unsigned long)(i + 1) * 0x9e3779b97f4a7c15);
+	return fclose(display) ? -1 : lines;
+}
+
 static void line_answer(struct connection *c, const char *line)
 {
 	unsigned long random;
@@ -150,6 +163,8 @@ static void line_answer(struct connection *c, const char *line)
 	} else if (!strncmp(line, "pages ", 6)) {
 		dirty_now(atol(line + 6));
 		c->out_bytes += (size_t)snprintf(room, room_bytes, "%s\n", line);
+	} else if (!strncmp(line, "screen ", 7)) {
+		c->out_bytes += (size_t)snprintf(room, room_bytes, "screen %ld\n", screen(atol(line + 7)));
 	} else if (!strcmp(line, "entropy")) {
 		c->out_bytes += (size_t)(entropy(&random) ? snprintf(room, room_bytes, "entropy -\n") :
 							    snprintf(room, room_bytes, "entropy %016lx\n", random));

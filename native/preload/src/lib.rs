@@ -1,6 +1,7 @@
 //! Loaded into QEMU with `LD_PRELOAD`, for what only a thread inside QEMU can do:
 //!
 //! - it opens two userfaultfds of QEMU's address space and passes them to the engine over an inherited socket;
+//! - it makes the display's memory of a file that the engine shares: see [`video`];
 //! - it gives QEMU's monitor a socket that it reads at once: see [`orders`];
 //! - it keeps the guest's time: see `kemari_guest_clock` for what QEMU is told, [`trap`] and [`clock`] for how.
 //!
@@ -13,12 +14,14 @@ mod main_thread;
 mod orders;
 mod trap;
 mod userfault;
+mod video;
 
 use std::ffi::{CStr, c_char, c_int};
 
 const SOCKET_VARIABLE: &CStr = c"KEMARI_PRELOAD_SOCKET";
 const ORDERS_VARIABLE: &CStr = c"KEMARI_PRELOAD_ORDERS";
 const CLOCK_VARIABLE: &CStr = c"KEMARI_PRELOAD_CLOCK";
+const VIDEO_VARIABLE: &CStr = c"KEMARI_PRELOAD_VIDEO";
 
 #[used]
 #[unsafe(link_section = ".init_array")]
@@ -38,6 +41,7 @@ extern "C" fn begin() {
     }
     // SAFETY: a constructor runs before any other thread exists, so the environment cannot change meanwhile.
     unsafe { libc::unsetenv(c"LD_PRELOAD".as_ptr()) };
+    take_text(VIDEO_VARIABLE, video::expect);
     if let Some(orders) = orders {
         orders::hand_over(orders);
     }
@@ -74,18 +78,19 @@ fn file(path: *const c_char) -> Option<(libc::dev_t, libc::ino_t)> {
 
 /// The number of a descriptor from the environment, and out of it.
 fn take(variable: &CStr) -> Option<c_int> {
+    take_text(variable, |text| text.parse().ok())?
+}
+
+/// What `read` makes of a variable of the environment, which is there no more after that.
+fn take_text<T>(variable: &CStr, read: impl FnOnce(&str) -> T) -> Option<T> {
     // SAFETY: a constructor runs before any other thread exists, so the environment cannot change meanwhile.
     let value = unsafe { libc::getenv(variable.as_ptr()) };
     if value.is_null() {
         return None;
     }
-    let number = parse(value);
+    // SAFETY: getenv returned a NUL-terminated string that nobody changes meanwhile.
+    let result = unsafe { CStr::from_ptr(value) }.to_str().ok().map(read);
     // SAFETY: as above, single-threaded.
     unsafe { libc::unsetenv(variable.as_ptr()) };
-    number
-}
-
-fn parse(value: *const c_char) -> Option<c_int> {
-    // SAFETY: getenv returned a NUL-terminated string that nobody changes meanwhile.
-    unsafe { CStr::from_ptr(value) }.to_str().ok()?.parse().ok()
+    result
 }

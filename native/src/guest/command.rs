@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use crate::guest::accel::Accel;
-use crate::spec::{Interface, InterfaceModel, Machine, Rng, RngSource, Topology};
+use crate::spec::{Interface, InterfaceModel, Machine, Rng, RngSource, Topology, Video};
 
 /// Numbers of the descriptors that QEMU inherits.
 #[derive(Debug, Clone, Copy)]
@@ -50,8 +50,6 @@ pub fn arguments(
         list.push(value);
     };
     let memory = machine.memory_mib;
-    // A file system path may hold a comma, which QEMU wants doubled.
-    let escaped = |path: &Path| path.to_string_lossy().replace(',', ",,");
     let (suffix, share) = match purpose {
         Purpose::Boot | Purpose::Await => ("", "on"),
         Purpose::Try => ("-trial", "off"),
@@ -112,14 +110,8 @@ pub fn arguments(
         );
         add("-device", network_device(accel, interface).into());
     }
-    if let Some(rng) = &machine.rng {
-        let source = match rng.source {
-            RngSource::Urandom => "rng-random,id=entropy,filename=/dev/urandom",
-            RngSource::Random => "rng-random,id=entropy,filename=/dev/random",
-            RngSource::Builtin => "rng-builtin,id=entropy",
-        };
-        add("-object", source.into());
-        add("-device", rng_device(accel, rng).into());
+    for (option, value) in spare_devices(machine, accel) {
+        add(option, value.into());
     }
     add(
         "-chardev",
@@ -170,6 +162,28 @@ fn processors(machine: &Machine) -> String {
     )
 }
 
+/// Devices that a machine can do without.
+fn spare_devices(machine: &Machine, accel: Accel) -> Vec<(&'static str, String)> {
+    let mut list = Vec::new();
+    if let Some(rng) = &machine.rng {
+        let source = match rng.source {
+            RngSource::Urandom => "rng-random,id=entropy,filename=/dev/urandom",
+            RngSource::Random => "rng-random,id=entropy,filename=/dev/random",
+            RngSource::Builtin => "rng-builtin,id=entropy",
+        };
+        list.push(("-object", source.to_owned()));
+        list.push(("-device", rng_device(accel, rng)));
+    }
+    if let Some(video) = &machine.video {
+        list.push(("-device", video_device(video)));
+    }
+    if machine.vnc.is_some() {
+        // Where it listens it is told when the guest runs here: the other host's QEMU has nothing to show.
+        list.push(("-vnc", "none".to_owned()));
+    }
+    list
+}
+
 /// Neither has a boot ROM: it would be memory of its own. What is sent leaves by the socket of the netdev alone.
 fn network_device(accel: Accel, Interface { mac, model, .. }: &Interface) -> String {
     match model {
@@ -179,6 +193,20 @@ fn network_device(accel: Accel, Interface { mac, model, .. }: &Interface) -> Str
         }
         InterfaceModel::E1000 => format!("e1000,netdev=net0,romfile=,mac={mac}"),
     }
+}
+
+/// Its memory is made of the engine's file by the preload library.
+fn video_device(video: &Video) -> String {
+    format!(
+        "VGA,vgamem_mb={},romfile={}",
+        video.memory_mib,
+        escaped(&video.firmware)
+    )
+}
+
+/// A file system path may hold a comma, which QEMU wants doubled.
+fn escaped(path: &Path) -> String {
+    path.to_string_lossy().replace(',', ",,")
 }
 
 fn rng_device(accel: Accel, rng: &Rng) -> String {
@@ -214,7 +242,9 @@ fn orders(purpose: Purpose, fds: Descriptors) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spec::RngRate;
+    use std::net::IpAddr;
+
+    use crate::spec::{RngRate, Vnc};
 
     fn machine() -> Machine {
         let spec: crate::spec::Spec =
@@ -261,6 +291,22 @@ mod tests {
         assert!(
             list(&machine).contains(" -device e1000,netdev=net0,romfile=,mac=52:54:00:6b:00:01 ")
         );
+    }
+
+    #[test]
+    fn a_display_is_seen_nowhere_before_the_guest_runs() {
+        let mut machine = machine();
+        assert!(!list(&machine).contains("VGA") && !list(&machine).contains("-vnc"));
+        machine.video = Some(Video {
+            memory_mib: 16,
+            firmware: "/vga.bin".into(),
+        });
+        assert!(list(&machine).contains(" -device VGA,vgamem_mb=16,romfile=/vga.bin -chardev"));
+        machine.vnc = Some(Vnc {
+            address: IpAddr::from([127, 0, 0, 1]),
+            port: Some(5901),
+        });
+        assert!(list(&machine).contains(" -vnc none "));
     }
 
     #[test]

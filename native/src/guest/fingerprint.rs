@@ -49,6 +49,9 @@ pub fn of(
         value("MAC address", &interface.mac.to_lowercase());
         value("network device", interface.model.name());
     }
+    if let Some(video) = &machine.video {
+        value("display's firmware", &digest(&video.firmware)?);
+    }
     for (name, elements) in [
         ("CPU features", &identity.cpu_features),
         ("CPU bits", &identity.cpu_bits),
@@ -93,6 +96,9 @@ fn arguments(machine: &Machine, resource: &str, accel: Accel) -> BTreeSet<String
     machine.kernel = PathBuf::from("kernel");
     machine.initrd = machine.initrd.map(|_| PathBuf::from("initrd"));
     machine.console_log = PathBuf::from("console");
+    if let Some(video) = &mut machine.video {
+        video.firmware = PathBuf::from("video");
+    }
     let descriptors = Descriptors {
         ram: 0,
         net: 0,

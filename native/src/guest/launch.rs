@@ -81,6 +81,13 @@ pub(super) fn launch(
         "KEMARI_PRELOAD_CLOCK",
         clock.as_fd().as_raw_fd().to_string(),
     );
+    if spec.machine.video.is_some() {
+        let (offset, bytes) = (spec.machine.ram_bytes(), spec.machine.video_bytes());
+        qemu.env(
+            "KEMARI_PRELOAD_VIDEO",
+            format!("{}:{offset}:{bytes}", fds.ram),
+        );
+    }
     let inherit = [
         ram.as_fd(),
         state.as_fd(),

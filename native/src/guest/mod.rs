@@ -1,6 +1,7 @@
 //! The guest: its RAM, its QEMU, and the tracker of the pages that it writes.
 
 pub mod accel;
+mod checks;
 pub mod clock;
 pub mod command;
 pub mod dirty;
@@ -19,6 +20,7 @@ pub mod ram_blocks;
 pub mod scratch;
 pub mod state_gate;
 pub mod vm;
+mod vnc;
 
 pub use error::GuestError;
 pub use monitor::AfterSave;

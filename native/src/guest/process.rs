@@ -9,26 +9,28 @@ use std::time::Instant;
 
 use rustix::net::{RecvFlags, SendFlags};
 use rustix::process::{PidfdFlags, Signal};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::guest::accel::Accel;
+use crate::guest::checks;
 use crate::guest::clock::{CapturedAt, GuestClock};
 use crate::guest::dirty::choice::Kind;
 use crate::guest::dirty::{Compare, PageTables, Tracker, TrackerError};
 use crate::guest::error::{GuestError, call};
 use crate::guest::fingerprint;
-use crate::guest::identity::{self, Identity};
+use crate::guest::identity::Identity;
 use crate::guest::incoming::Incoming;
 use crate::guest::launch;
 use crate::guest::monitor::{AfterSave, Monitor};
 use crate::guest::output::last_line;
 use crate::guest::pages::PageSet;
 use crate::guest::platform::Platform;
-use crate::guest::ram_blocks;
 use crate::guest::scratch::Scratch;
 use crate::guest::state_gate::StateGate;
+use crate::guest::vnc;
 use crate::limits::{PAGE_BYTES, QMP_TIMEOUT};
-use crate::spec::Spec;
+use crate::report;
+use crate::spec::{Spec, Vnc};
 use crate::sys::memory::{MemoryFile, SharedMapping};
 use crate::wake::Wake;
 use crate::wire::Fingerprint;
@@ -62,6 +64,7 @@ pub struct Guest {
     tracker: Option<Tracker>,
     incoming: Option<Incoming>,
     accel: Accel,
+    vnc: Option<Vnc>,
     identity: Identity,
     output: PathBuf,
 }
@@ -74,23 +77,21 @@ impl Guest {
     pub fn start(spec: &Spec, platform: &Platform, how: Start) -> Result<Self, GuestError> {
         let (accel, kind) = (platform.accel.accel, platform.tracker.kind);
         let machine = &spec.machine;
-        let bytes = machine.memory_mib as usize * 1024 * 1024;
+        // Video memory is carried as RAM is: it follows in the same file.
+        let bytes = machine.ram_bytes() + machine.video_bytes();
+        let mib = u32::try_from(bytes >> 20).unwrap_or(u32::MAX);
         let ram_file = MemoryFile::create("kemari-ram", bytes).map_err(call("memfd_create"))?;
         // A replica must never find out at promotion that the host is full.
-        ram_file.reserve().map_err(|source| GuestError::Memory {
-            mib: machine.memory_mib,
-            source,
-        })?;
+        ram_file
+            .reserve()
+            .map_err(|source| GuestError::Memory { mib, source })?;
         let ram = SharedMapping::new(&ram_file).map_err(call("mapping guest RAM"))?;
         let tracker = match kind {
             Kind::PageTables => None,
             // Its memory, too, must not be found missing when the guest runs.
-            Kind::Compare => Some(Tracker::Compare(Compare::new(&ram_file).map_err(
-                |source| GuestError::Copy {
-                    mib: machine.memory_mib,
-                    source,
-                },
-            )?)),
+            Kind::Compare => Some(Tracker::Compare(
+                Compare::new(&ram_file).map_err(|source| GuestError::Copy { mib, source })?,
+            )),
         };
         let gate = StateGate::create().map_err(call("pipe2"))?;
         let clock = GuestClock::create(spec.time_catch_up_max()).map_err(call("memfd_create"))?;
@@ -118,34 +119,15 @@ impl Guest {
             tracker,
             incoming: launched.incoming,
             accel,
+            vnc: machine.vnc,
             identity: Identity::default(),
             output: launched.output,
         };
         guest.identity = Identity::ask(&mut guest.monitor, pid, machine)?;
-        guest.check_migratable()?;
-        guest.check_ram_blocks()?;
+        checks::state(&mut guest.monitor)?;
+        checks::memory(&mut guest.monitor, machine, &guest.ram_file, pid)?;
         tracing::info!(pid, accel = accel.name(), version = guest.identity.version, build = guest.identity.build, start = ?how, elapsed = ?started.elapsed(), "QEMU is up");
         Ok(guest)
-    }
-
-    fn check_migratable(&mut self) -> Result<(), GuestError> {
-        let answer = self.monitor.execute("query-migrate", &Value::Null)?;
-        match answer["blocked-reasons"].as_array() {
-            Some(reasons) if !reasons.is_empty() => {
-                let reasons: Vec<&str> = reasons.iter().filter_map(Value::as_str).collect();
-                Err(GuestError::NotMigratable(reasons.join("; ")))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// A replica has guest RAM and the devices' state: there must be no other memory that can change.
-    fn check_ram_blocks(&mut self) -> Result<(), GuestError> {
-        let list = identity::human(&mut self.monitor, "info ramblock")?;
-        let blocks = ram_blocks::parse(list.as_str().unwrap_or_default())?;
-        let pci = self.monitor.execute("query-pci", &Value::Null)?;
-        ram_blocks::check(&blocks, self.ram_file.bytes() as u64, &pci)?;
-        Ok(())
     }
 
     /// What must be equal on the other host.
@@ -364,6 +346,18 @@ impl Guest {
             &json!({"initial": 20, "max": 550, "rounds": 5, "step": 100}),
         )?;
         Ok(())
+    }
+
+    /// Has QEMU show the guest's display, if there is one to be shown. The guest is more than its display: a failure is logged.
+    pub fn show_display(&mut self) {
+        let Some(vnc) = self.vnc else { return };
+        match vnc::listen(&mut self.monitor, vnc) {
+            Ok(place) => tracing::info!(%place, "the display can be seen by VNC"),
+            Err(error) => {
+                let error = report::chain(&error);
+                tracing::warn!(address = %vnc.address, port = vnc.port, error, "the display cannot be seen: does another program listen there?");
+            }
+        }
     }
 
     /// Asks the guest to power itself off, as the button of a machine does. It may not listen.

@@ -44,6 +44,16 @@ pub enum RamBlockError {
         /// Size of guest RAM, bytes.
         expected: u64,
     },
+    /// The display's memory is not what was asked for.
+    #[error(
+        "the display's memory is {found:?} bytes, expected one block \"…/vga.vram\" of {expected} and no other block as large"
+    )]
+    Video {
+        /// Sizes of the blocks of that name or size, bytes.
+        found: Vec<u64>,
+        /// Its size, bytes.
+        expected: u64,
+    },
     /// The list is not of a form that we know.
     #[error("QEMU's list of RAM blocks cannot be read: {line:?}")]
     Format {
@@ -117,12 +127,22 @@ fn read(line: &str, words_behind_name: usize) -> Option<RamBlock> {
     })
 }
 
-/// Checks that nothing but guest RAM of `ram_bytes` and what QEMU makes itself is there; `pci` is QEMU's answer to
-/// `query-pci`, to name the device.
+/// Memory that a replica has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Own {
+    /// Guest RAM, bytes.
+    pub ram: u64,
+    /// The display's, bytes; 0 if it has none.
+    pub video: u64,
+}
+
+/// Checks that nothing but what is our own and what QEMU makes itself is there; `pci` is QEMU's answer to `query-pci`, to name
+/// the device.
 ///
 /// # Errors
 /// [`RamBlockError`], with the first block that a replica would lack.
-pub fn check(blocks: &[RamBlock], ram_bytes: u64, pci: &Value) -> Result<(), RamBlockError> {
+pub fn check(blocks: &[RamBlock], own: Own, pci: &Value) -> Result<(), RamBlockError> {
+    let ram_bytes = own.ram;
     let (ram, others): (Vec<&RamBlock>, Vec<&RamBlock>) =
         blocks.iter().partition(|block| block.name == "ram");
     let found: Vec<u64> = ram.iter().map(|block| block.bytes).collect();
@@ -132,10 +152,14 @@ pub fn check(blocks: &[RamBlock], ram_bytes: u64, pci: &Value) -> Result<(), Ram
             expected: ram_bytes,
         });
     }
-    match others
-        .into_iter()
-        .find(|block| !REBUILT.contains(&block.name.as_str()))
-    {
+    if own.video > 0 {
+        check_video(&others, own.video)?;
+    }
+    let is_known = |block: &RamBlock| {
+        REBUILT.contains(&block.name.as_str())
+            || (own.video > 0 && (is_video(block) || is_video_firmware(block)))
+    };
+    match others.into_iter().find(|block| !is_known(block)) {
         None => Ok(()),
         Some(block) => Err(RamBlockError::Foreign {
             block: block.name.clone(),
@@ -144,6 +168,29 @@ pub fn check(blocks: &[RamBlock], ram_bytes: u64, pci: &Value) -> Result<(), Ram
             remedy: remedy(&block.name),
         }),
     }
+}
+
+/// The preload library makes the first memory of this size of our file: there must be only one.
+fn check_video(blocks: &[&RamBlock], expected: u64) -> Result<(), RamBlockError> {
+    let candidates = blocks
+        .iter()
+        .filter(|block| is_video(block) || block.bytes == expected);
+    let found: Vec<u64> = candidates.map(|block| block.bytes).collect();
+    let is_one = blocks.iter().filter(|block| is_video(block)).count() == 1;
+    if is_one && found == [expected] {
+        Ok(())
+    } else {
+        Err(RamBlockError::Video { found, expected })
+    }
+}
+
+fn is_video(block: &RamBlock) -> bool {
+    block.name.ends_with("/vga.vram")
+}
+
+/// Read-only, from a file whose content is compared.
+fn is_video_firmware(block: &RamBlock) -> bool {
+    block.name.ends_with("/vga.rom")
 }
 
 /// Whose memory it is. PCI devices' blocks are called `domain:bus:slot.function/name`.
@@ -175,7 +222,7 @@ fn pci_class(address: &str, pci: &Value) -> Option<String> {
 fn remedy(block: &str) -> &'static str {
     let name = block.rsplit('/').next().unwrap_or(block);
     if name.contains("vga") || name.contains("vram") || name.contains("qxl") {
-        "leave the display out; the guest has a serial console"
+        "give it a display of <model type='vga'/> or none; the guest has a serial console"
     } else if name.contains("flash") {
         "give it read-only firmware in one file; a writable flash cannot be protected"
     } else if name.contains("pmem") || name.contains("nvdimm") || name.contains("mem") {
@@ -213,10 +260,14 @@ mod tests {
     const RAM: u64 = 128 << 20;
 
     fn verdict(text: &str) -> Result<(), RamBlockError> {
+        verdict_with(text, 0)
+    }
+
+    fn verdict_with(text: &str, video: u64) -> Result<(), RamBlockError> {
         let pci = json!([{"bus": 0, "devices": [
             {"bus": 0, "slot": 1, "function": 0, "class_info": {"desc": "ISA bridge"}},
             {"bus": 0, "slot": 2, "function": 0, "class_info": {"desc": "VGA controller"}}]}]);
-        check(&parse(text)?, RAM, &pci)
+        check(&parse(text)?, Own { ram: RAM, video }, &pci)
     }
 
     #[test]
@@ -237,8 +288,8 @@ mod tests {
         assert_eq!(
             told(VGA),
             "the VGA controller at PCI address 0000:00:02.0 has 16384 KiB of memory of its own (RAM block \
-             \"0000:00:02.0/vga.vram\"), which no replica would have: leave the display out; the guest has a serial \
-             console"
+             \"0000:00:02.0/vga.vram\"), which no replica would have: give it a display of <model \
+             type='vga'/> or none; the guest has a serial console"
         );
         for (name, expected) in [
             ("pmem0", "no further memory device"),
@@ -255,6 +306,36 @@ mod tests {
             let line = VGA.replace("0000:00:02.0/vga.vram", name);
             assert!(told(&line).contains(expected), "{}", told(&line));
         }
+    }
+
+    #[test]
+    fn the_display_that_was_asked_for_is_the_only_one_and_no_other_memory_is_as_large() {
+        let rom = VGA
+            .replace("vga.vram", "vga.rom")
+            .replace("1000000", "0010000");
+        assert_eq!(
+            verdict_with(&format!("{PLAIN}{VGA}{rom}"), 16 << 20),
+            Ok(())
+        );
+        let twice = VGA.replace("02.0", "03.0");
+        let other = VGA.replace("vga.vram", "x.ram");
+        for (text, video, found) in [
+            (PLAIN.to_owned(), 16 << 20, vec![]),
+            (format!("{PLAIN}{VGA}"), 8 << 20, vec![16 << 20]),
+            (format!("{PLAIN}{VGA}{twice}"), 16 << 20, vec![16 << 20; 2]),
+            (format!("{PLAIN}{VGA}{other}"), 16 << 20, vec![16 << 20; 2]),
+            (format!("{PLAIN}{other}"), 16 << 20, vec![16 << 20]),
+        ] {
+            let refused = RamBlockError::Video {
+                found,
+                expected: video,
+            };
+            assert_eq!(verdict_with(&text, video), Err(refused), "{text}");
+        }
+        assert!(matches!(
+            verdict(&format!("{PLAIN}{rom}")),
+            Err(RamBlockError::Foreign { .. })
+        ));
     }
 
     #[test]

@@ -114,6 +114,8 @@ pub trait Vm {
     fn press_power_button(&mut self) -> Result<(), GuestError>;
     /// Announces the guest's address to the network.
     fn announce(&mut self) -> Result<(), GuestError>;
+    /// Has the guest's display shown here, if it has one.
+    fn show_display(&mut self) {}
     /// Reads news of the guest.
     fn pump_events(&mut self) -> Result<(), GuestError>;
     /// The next news, of those read so far.
@@ -211,6 +213,10 @@ impl Vm for Guest {
 
     fn announce(&mut self) -> Result<(), GuestError> {
         Self::announce(self)
+    }
+
+    fn show_display(&mut self) {
+        Self::show_display(self);
     }
 
     fn pump_events(&mut self) -> Result<(), GuestError> {

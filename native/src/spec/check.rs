@@ -1,17 +1,10 @@
 //! The bounds of what a specification may say.
 
-use super::{Spec, SpecError, UserLimits};
+use super::{Machine, Spec, SpecError, UserLimits};
 use crate::limits;
 
 impl Spec {
     pub(super) fn check(&self) -> Result<(), SpecError> {
-        let refuse = |field, value: String, expected| {
-            Err(SpecError::Value {
-                field,
-                value,
-                expected,
-            })
-        };
         let machine = &self.machine;
         if self.version != 1 {
             return refuse(
@@ -43,29 +36,8 @@ impl Spec {
                 "as many as machine.vcpus are expected",
             );
         }
-        if machine.interfaces.len() != 1 {
-            return refuse(
-                "machine.interfaces",
-                machine.interfaces.len().to_string(),
-                "exactly one is supported",
-            );
-        }
-        if parse_mac(&machine.interfaces[0].mac).is_none() {
-            return refuse(
-                "machine.interfaces[0].mac",
-                machine.interfaces[0].mac.clone(),
-                "six bytes in hexadecimal, such as 52:54:00:6b:00:01",
-            );
-        }
-        if let Some(rate) = machine.rng.and_then(|rng| rng.rate)
-            && (rate.bytes == 0 || rate.period_ms == 0)
-        {
-            return refuse(
-                "machine.rng.rate",
-                format!("{} bytes in {} ms", rate.bytes, rate.period_ms),
-                "at least one byte in at least one millisecond",
-            );
-        }
+        machine.check_interfaces()?;
+        machine.check_devices()?;
         for (field, text) in [
             ("machine.type", &machine.machine_type),
             ("machine.cpu", &machine.cpu),
@@ -82,7 +54,8 @@ impl Spec {
                 );
             }
         }
-        for path in [&machine.firmware, &self.preload] {
+        let video = machine.video.as_ref().map(|video| &video.firmware);
+        for path in [&machine.firmware, &self.preload].into_iter().chain(video) {
             if path.to_string_lossy().contains(',') {
                 return refuse(
                     "a path",
@@ -120,6 +93,73 @@ impl Spec {
             {
                 return refuse(address.to_string(), "an address for each node is expected");
             }
+        }
+        Ok(())
+    }
+}
+
+impl Machine {
+    /// Bounds of the network interfaces.
+    fn check_interfaces(&self) -> Result<(), SpecError> {
+        if self.interfaces.len() != 1 {
+            return refuse(
+                "machine.interfaces",
+                self.interfaces.len().to_string(),
+                "exactly one is supported",
+            );
+        }
+        if parse_mac(&self.interfaces[0].mac).is_none() {
+            return refuse(
+                "machine.interfaces[0].mac",
+                self.interfaces[0].mac.clone(),
+                "six bytes in hexadecimal, such as 52:54:00:6b:00:01",
+            );
+        }
+        Ok(())
+    }
+
+    /// Bounds of the devices that a machine can do without.
+    fn check_devices(&self) -> Result<(), SpecError> {
+        if let Some(video) = &self.video
+            && !matches!(video.memory_mib, 8 | 16 | 32 | 64)
+        {
+            return refuse(
+                "machine.video.memory_mib",
+                video.memory_mib.to_string(),
+                "8, 16, 32 and 64 are possible",
+            );
+        }
+        if let Some(vnc) = &self.vnc {
+            if !vnc.address.is_loopback() {
+                return refuse(
+                    "machine.vnc.address",
+                    vnc.address.to_string(),
+                    "a loopback address is expected, for there is no password",
+                );
+            }
+            if vnc.port.is_some_and(|port| port < 1024) {
+                return refuse(
+                    "machine.vnc.port",
+                    vnc.port.unwrap_or_default().to_string(),
+                    "1024 to 65535 are possible",
+                );
+            }
+            if self.video.is_none() {
+                return refuse(
+                    "machine.vnc",
+                    vnc.address.to_string(),
+                    "there is nothing to see without machine.video",
+                );
+            }
+        }
+        if let Some(rate) = self.rng.and_then(|rng| rng.rate)
+            && (rate.bytes == 0 || rate.period_ms == 0)
+        {
+            return refuse(
+                "machine.rng.rate",
+                format!("{} bytes in {} ms", rate.bytes, rate.period_ms),
+                "at least one byte in at least one millisecond",
+            );
         }
         Ok(())
     }
@@ -175,6 +215,14 @@ impl UserLimits {
         }
         Ok(())
     }
+}
+
+fn refuse(field: &'static str, value: String, expected: &'static str) -> Result<(), SpecError> {
+    Err(SpecError::Value {
+        field,
+        value,
+        expected,
+    })
 }
 
 /// An Ethernet address as it is written.

@@ -18,9 +18,18 @@ fn the_golden_specification_is_accepted() {
     assert_eq!(spec.peers[0].socket_address().to_string(), "10.77.2.2:7900");
 }
 
+/// What the sample is refused for with the one replaced by the other.
+fn refused(rows: &[(&str, &str, &str)]) {
+    for (from, to, expected) in rows {
+        assert!(SAMPLE.contains(from), "{from}");
+        let error = parse(&SAMPLE.replace(from, to)).expect_err(to);
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
 #[test]
 fn each_bad_value_is_refused_by_name() {
-    for (from, to, expected) in [
+    refused(&[
         ("\"version\": 1", "\"version\": 2", "version is 2"),
         (
             "\"memory_mib\": 256",
@@ -32,22 +41,6 @@ fn each_bad_value_is_refused_by_name() {
             "\"topology\": null",
             r#""topology": {"sockets": 65535, "dies": 65535, "cores": 65535, "threads": 65535}"#,
             "machine.topology is one of 18445618199572250625 CPUs",
-        ),
-        (
-            "52:54:00:6b:00:01",
-            "52:54:00:6b:00:zz",
-            "machine.interfaces[0].mac",
-        ),
-        ("\"virtio\"", "\"rtl8139\"", "unknown variant `rtl8139`"),
-        (
-            "\"rng\": null",
-            r#""rng": {"source": "urandom", "rate": {"bytes": 0, "period_ms": 1000}}"#,
-            "machine.rng.rate is 0 bytes in 1000 ms",
-        ),
-        (
-            "\"rng\": null",
-            r#""rng": {"source": "egd", "rate": null}"#,
-            "unknown variant `egd`",
         ),
         ("qemu64,svm=off", "qemu64 -monitor", "machine.cpu"),
         ("\"auto\"", "\"xen\"", "unknown variant `xen`"),
@@ -92,11 +85,54 @@ fn each_bad_value_is_refused_by_name() {
             "\"wake_latency_us\": 2000000001",
             "limits.wake_latency_us is 2000000001",
         ),
-    ] {
-        assert!(SAMPLE.contains(from), "{from}");
-        let error = parse(&SAMPLE.replace(from, to)).expect_err(to);
-        assert!(error.contains(expected), "{error}");
-    }
+    ]);
+}
+
+#[test]
+fn each_bad_device_is_refused_by_name() {
+    refused(&[
+        (
+            "52:54:00:6b:00:01",
+            "52:54:00:6b:00:zz",
+            "machine.interfaces[0].mac",
+        ),
+        ("\"virtio\"", "\"rtl8139\"", "unknown variant `rtl8139`"),
+        (
+            "\"rng\": null",
+            r#""rng": {"source": "urandom", "rate": {"bytes": 0, "period_ms": 1000}}"#,
+            "machine.rng.rate is 0 bytes in 1000 ms",
+        ),
+        (
+            "\"rng\": null",
+            r#""rng": {"source": "egd", "rate": null}"#,
+            "unknown variant `egd`",
+        ),
+        (
+            "\"video\": null",
+            r#""video": {"memory_mib": 12, "firmware": "/x"}"#,
+            "machine.video.memory_mib is 12",
+        ),
+        (
+            "\"video\": null",
+            r#""video": {"memory_mib": 16, "firmware": "/x,readonly"}"#,
+            "a path is /x,readonly",
+        ),
+        (
+            "\"vnc\": null",
+            r#""vnc": {"address": "127.0.0.1", "port": null}"#,
+            "nothing to see without machine.video",
+        ),
+        (
+            "\"vnc\": null",
+            r#""vnc": {"address": "0.0.0.0", "port": null}"#,
+            "machine.vnc.address is 0.0.0.0: a loopback address",
+        ),
+        (
+            "\"vnc\": null",
+            r#""vnc": {"address": "::1", "port": 80}"#,
+            "machine.vnc.port is 80",
+        ),
+    ]);
 }
 
 #[test]

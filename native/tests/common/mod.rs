@@ -22,6 +22,7 @@ pub mod proxy;
 pub mod ram;
 pub mod random;
 pub mod recorder;
+pub mod screen;
 pub mod side;
 pub mod sniffer;
 pub mod stranger;

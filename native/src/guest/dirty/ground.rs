@@ -18,6 +18,7 @@ use std::ops::Range;
 
 use super::TrackerError;
 use super::heat::{Answer, Heat};
+use super::layout::{Layout, Span};
 use crate::guest::pages::PageSet;
 use crate::limits::{PAGE_BYTES, REARMED_AT_ONCE_PAGES, SCAN_REGIONS};
 use crate::sys::memory::{PrefaultedBuffer, SharedMapping};
@@ -34,7 +35,7 @@ pub(super) struct Ground {
     /// Our own mapping of guest RAM: what we read does not pass QEMU's page tables.
     ram: SharedMapping,
     /// Where QEMU has guest RAM.
-    start: u64,
+    layout: Layout,
     heat: Heat,
     noted: PageSet,
     before: PrefaultedBuffer,
@@ -66,7 +67,7 @@ pub(super) struct Parts {
     pub(super) pagemap: Pagemap,
     pub(super) rearm: Rearm,
     pub(super) ram: SharedMapping,
-    pub(super) start: u64,
+    pub(super) layout: Layout,
     pub(super) chunks_max: usize,
 }
 
@@ -84,7 +85,7 @@ impl Ground {
                 .map_err(TrackerError::call("mmap"))?,
             regions: vec![Region::default(); SCAN_REGIONS].into_boxed_slice(),
             ram: parts.ram,
-            start: parts.start,
+            layout: parts.layout,
             heat,
             noted: PageSet::new(pages),
             failed: false,
@@ -97,8 +98,8 @@ impl Ground {
     }
 
     fn register_all(&self) -> Result<(), TrackerError> {
-        let all = self.addresses(0..self.noted.capacity());
-        on(&self.cold, all, Userfault::register).map_err(TrackerError::call("UFFDIO_REGISTER"))
+        self.on(&self.cold, 0..self.noted.capacity(), Userfault::register)
+            .map_err(TrackerError::call("UFFDIO_REGISTER"))
     }
 
     /// Begins anew after a failure, as [`Ground::new`].
@@ -161,25 +162,29 @@ impl Ground {
         let mut next = 0;
         while let Some(run) = self.heat.next_hot(next) {
             next = run.end;
-            self.scan(run, pages)?;
+            let mut rest = run;
+            while let Some(span) = self.layout.first_span(rest.clone()) {
+                rest.start = span.page_at(span.end);
+                self.scan(span, pages)?;
+            }
         }
         self.heat.tick();
         Ok(())
     }
 
-    fn scan(&mut self, run: Range<usize>, pages: &mut PageSet) -> Result<(), TrackerError> {
-        let (mut from, end) = self.addresses(run);
-        while from < end {
+    fn scan(&mut self, span: Span, pages: &mut PageSet) -> Result<(), TrackerError> {
+        let mut from = span.start;
+        while from < span.end {
             let (count, walked) = self
                 .pagemap
-                .scan(from, end, self.rearm, &mut self.regions)
+                .scan(from, span.end, self.rearm, &mut self.regions)
                 .map_err(TrackerError::call("PAGEMAP_SCAN"))?;
             for index in 0..count {
                 let Region { start, end, .. } = self.regions[index];
-                let written = self.page_at(start)..self.page_at(end);
+                let written = span.page_at(start)..span.page_at(end);
                 self.meanwhile(Moment::Found, &written);
                 if self.rearm == Rearm::ByCaller {
-                    on(&self.hot, (start, end), Userfault::protect)
+                    self.on(&self.hot, written.clone(), Userfault::protect)
                         .map_err(TrackerError::call("UFFDIO_WRITEPROTECT"))?;
                 }
                 self.heat.written(written.clone());
@@ -204,7 +209,10 @@ impl Ground {
     }
 
     fn answer(&mut self, address: u64, may_heat: bool) -> Result<(), TrackerError> {
-        let page = self.page_at(address);
+        let page = self.layout.page_at(address).ok_or_else(|| {
+            let strange = io::Error::other(format!("{address:#x} is not guest RAM's"));
+            TrackerError::call("reading a userfaultfd")(strange)
+        })?;
         self.meanwhile(Moment::Answer, &(page..page + 1));
         let chunk = self.heat.chunk_of(page);
         if self.heat.is_hot(chunk) {
@@ -215,7 +223,7 @@ impl Ground {
             return Ok(());
         }
         self.noted.insert(page..page + 1);
-        on(&self.cold, self.addresses(page..page + 1), Userfault::allow)
+        self.on(&self.cold, page..page + 1, Userfault::allow)
             .map_err(TrackerError::call("UFFDIO_WRITEPROTECT"))
     }
 
@@ -232,7 +240,7 @@ impl Ground {
     }
 
     fn wake(&self, pages: Range<usize>) -> Result<(), TrackerError> {
-        on(&self.cold, self.addresses(pages), Userfault::wake)
+        self.on(&self.cold, pages, Userfault::wake)
             .map_err(TrackerError::call("UFFDIO_WAKE"))
     }
 
@@ -259,7 +267,7 @@ impl Ground {
                 (true, true) => &self.hot,
                 (false, _) => &self.cold,
             };
-            on(by, self.addresses(part), Userfault::protect)
+            self.on(by, part, Userfault::protect)
                 .map_err(TrackerError::call("UFFDIO_WRITEPROTECT"))?;
         }
         Ok(())
@@ -292,20 +300,24 @@ impl Ground {
         for chunk in 0..chunks {
             let pages = self.heat.pages_of(chunk..chunk + 1);
             for by in [&self.cold, &self.hot] {
-                let _ = on(by, self.addresses(pages.clone()), Userfault::unregister);
+                let _ = self.on(by, pages.clone(), Userfault::unregister);
             }
             // Unregistering does not.
             let _ = self.wake(pages);
         }
     }
 
-    fn addresses(&self, pages: Range<usize>) -> (u64, u64) {
-        let address = |page: usize| self.start + (page * PAGE_BYTES) as u64;
-        (address(pages.start), address(pages.end))
-    }
-
-    fn page_at(&self, address: u64) -> usize {
-        usize::try_from(address - self.start).expect("an address space fits in usize") / PAGE_BYTES
+    /// Has `userfault` do something with `pages`.
+    fn on(
+        &self,
+        userfault: &Userfault,
+        pages: Range<usize>,
+        call: fn(&Userfault, u64, u64) -> io::Result<()>,
+    ) -> io::Result<()> {
+        for Span { start, end, .. } in self.layout.spans(pages) {
+            call(userfault, start, end - start)?;
+        }
+        Ok(())
     }
 }
 
@@ -317,14 +329,6 @@ fn step(from: u64, walked: u64) -> Result<u64, TrackerError> {
         return Err(TrackerError::call("PAGEMAP_SCAN")(stuck));
     }
     Ok(walked)
-}
-
-fn on(
-    userfault: &Userfault,
-    (start, end): (u64, u64),
-    call: fn(&Userfault, u64, u64) -> io::Result<()>,
-) -> io::Result<()> {
-    call(userfault, start, end - start)
 }
 
 #[cfg(test)]

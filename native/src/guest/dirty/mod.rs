@@ -8,6 +8,7 @@ pub mod choice;
 mod compare;
 mod ground;
 mod heat;
+mod layout;
 mod page_tables;
 #[cfg(test)]
 mod tests;
@@ -16,7 +17,8 @@ mod turns;
 use std::io;
 
 pub use compare::Compare;
-pub use page_tables::{PageTables, find_mapping};
+pub use layout::Layout;
+pub use page_tables::PageTables;
 
 use crate::guest::pages::PageSet;
 use crate::sys::memory::SharedMapping;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::TrackerError;
 use super::answerer::Answerer;
 use super::ground::{Ground, Parts};
+use super::layout::Layout;
 use super::turns::Turns;
 use crate::guest::accel::Accel;
 use crate::guest::pages::PageSet;
@@ -46,10 +47,8 @@ impl PageTables {
         let maps = std::fs::read_to_string(format!("/proc/{pid}/maps"))
             .map_err(TrackerError::call("reading QEMU's memory map"))?;
         let inode = ram.inode().map_err(TrackerError::call("fstat"))?;
-        let (start, end) = find_mapping(&maps, inode).ok_or(TrackerError::Mapping { pid })?;
-        if end - start != ram.bytes() as u64 {
-            return Err(TrackerError::Mapping { pid });
-        }
+        let layout =
+            Layout::read(&maps, inode, ram.bytes()).ok_or(TrackerError::Mapping { pid })?;
         let faults = cold
             .as_fd()
             .try_clone_to_owned()
@@ -63,7 +62,7 @@ impl PageTables {
                 Accel::Tcg => Rearm::Atomically,
             },
             ram: SharedMapping::new(ram).map_err(TrackerError::call("mmap"))?,
-            start,
+            layout,
             chunks_max: chunks_max(),
         })?;
         Ok(Self {
@@ -139,39 +138,4 @@ fn chunks_max() -> usize {
         .unwrap_or(MAPPINGS_USUALLY)
         .saturating_sub(QEMU_MAPPINGS)
         .max(1)
-}
-
-/// Start and end of the only mapping of `inode` in the text of `/proc/PID/maps`.
-pub fn find_mapping(maps: &str, inode: u64) -> Option<(u64, u64)> {
-    let inode = inode.to_string();
-    let mut found = maps.lines().filter(|line| {
-        let mut fields = line.split_whitespace();
-        fields.nth(4) == Some(&inode)
-            && fields
-                .next()
-                .is_some_and(|path| path.starts_with("/memfd:"))
-    });
-    let line = found.next()?;
-    if found.next().is_some() {
-        return None;
-    }
-    let (start, end) = line.split_whitespace().next()?.split_once('-')?;
-    let start = u64::from_str_radix(start, 16).ok()?;
-    let end = u64::from_str_radix(end, 16).ok()?;
-    (start < end).then_some((start, end))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_memory_map_with_the_file_mapped_twice_is_refused() {
-        let line = "7f00-8f00 rw-s 00000000 00:01 42 /memfd:kemari-ram (deleted)\n";
-        assert_eq!(find_mapping(line, 42), Some((0x7f00, 0x8f00)));
-        assert_eq!(find_mapping(&line.repeat(2), 42), None);
-        assert_eq!(find_mapping(line, 43), None);
-        assert_eq!(find_mapping("garbage", 42), None);
-        assert_eq!(find_mapping(&line.replace("8f00", "7f00"), 42), None);
-    }
 }

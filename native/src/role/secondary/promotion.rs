@@ -84,6 +84,7 @@ impl<P: Ports> Secondary<P> {
             self.guest.deliver(packet).map_err(Fatal::Network)?;
             strays += 1;
         }
+        self.guest.show_display();
         let micros =
             |duration: std::time::Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         engine.promotion = Some(PromotionTimes {
@@ -129,6 +130,7 @@ impl<P: Ports> Secondary<P> {
         // QEMU may have been replaced by another since the waiting one was started.
         let fingerprint = guest.fingerprint(&engine.spec)?;
         guest.resume()?;
+        guest.show_display();
         let permit = Solo::cold_start(generation);
         let primary = Primary::begin(
             engine,

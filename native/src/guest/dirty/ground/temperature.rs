@@ -3,8 +3,9 @@
 use std::io;
 use std::ops::Range;
 
-use super::{Ground, Moment, on};
+use super::{Ground, Moment};
 use crate::guest::dirty::TrackerError;
+use crate::guest::dirty::layout::Span;
 use crate::limits::PAGE_BYTES;
 use crate::sys::pagemap::Rearm;
 use crate::sys::userfault::Userfault;
@@ -43,11 +44,14 @@ impl Ground {
         // In this order: what is written before the scan is found by it, what is written later is not in the copy.
         self.remember(pages.clone());
         self.meanwhile(Moment::Change, &pages);
-        let (start, end) = self.addresses(pages.clone());
-        let (written, _) = self
-            .pagemap
-            .scan(start, end, Rearm::ByCaller, &mut self.regions)
-            .map_err(TrackerError::call("PAGEMAP_SCAN"))?;
+        let mut written = 0;
+        for Span { start, end, .. } in self.layout.spans(pages.clone()) {
+            let (found, _) = self
+                .pagemap
+                .scan(start, end, Rearm::ByCaller, &mut self.regions)
+                .map_err(TrackerError::call("PAGEMAP_SCAN"))?;
+            written += found;
+        }
         if written > 0 {
             // Not idle any more, and its pages stay marked for the next collection.
             self.heat.written(pages);
@@ -70,20 +74,22 @@ impl Ground {
         from: &Userfault,
         to: &Userfault,
     ) -> Result<bool, TrackerError> {
-        let span = self.addresses(pages.clone());
-        match on(from, span, Userfault::unregister) {
-            // The kernel lifts the protection before it finds that it cannot split the mapping.
+        match self.on(from, pages.clone(), Userfault::unregister) {
+            // The kernel lifts the protection before it finds that it cannot split the mapping. In a chunk of two mappings the
+            // first may be unregistered already: then this fails, and all begins anew.
             Err(error) if error.kind() == io::ErrorKind::OutOfMemory => {
-                on(from, span, Userfault::protect)
+                self.on(from, pages, Userfault::protect)
                     .map_err(TrackerError::call("UFFDIO_WRITEPROTECT"))?;
                 return Ok(false);
             }
             other => other.map_err(TrackerError::call("UFFDIO_UNREGISTER"))?,
         }
         self.meanwhile(Moment::Change, &pages);
-        on(to, span, Userfault::register).map_err(TrackerError::call("UFFDIO_REGISTER"))?;
+        self.on(to, pages.clone(), Userfault::register)
+            .map_err(TrackerError::call("UFFDIO_REGISTER"))?;
         self.meanwhile(Moment::Change, &pages);
-        on(to, span, Userfault::protect).map_err(TrackerError::call("UFFDIO_WRITEPROTECT"))?;
+        self.on(to, pages, Userfault::protect)
+            .map_err(TrackerError::call("UFFDIO_WRITEPROTECT"))?;
         Ok(true)
     }
 
@@ -121,7 +127,8 @@ impl Ground {
     pub(in super::super) fn confuse(&mut self, first: usize) {
         assert!(self.make_hot(first).expect("changed"));
         self.heat.cool(first..first + 1);
-        let next = self.addresses(self.heat.pages_of(first + 1..first + 2));
-        on(&self.cold, next, Userfault::unregister).expect("unregistered");
+        let next = self.heat.pages_of(first + 1..first + 2);
+        self.on(&self.cold, next, Userfault::unregister)
+            .expect("unregistered");
     }
 }
