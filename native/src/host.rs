@@ -8,6 +8,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::clock::HostClock;
 use crate::guest::{Guest, GuestError, Platform, Scratch, Start};
+use crate::interfaces::Interfaces;
 use crate::limits::HEARTBEAT;
 use crate::link::{Channel, Dialer, Listener};
 use crate::role::{Fatal, Ports};
@@ -28,7 +29,7 @@ pub struct Host {
 impl Ports for Host {
     type Vm = Guest;
     type Clock = HostClock;
-    type Device = Tap;
+    type Device = Interfaces<Tap>;
     type Transport = Channel;
     type Dialer = Dialer;
     type Door = Listener;

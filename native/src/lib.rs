@@ -10,6 +10,7 @@ mod fault;
 pub mod guest;
 pub mod hold;
 pub mod host;
+pub mod interfaces;
 pub mod limits;
 pub mod link;
 pub mod qmp;

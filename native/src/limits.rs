@@ -68,7 +68,9 @@ pub const APPLY_TURN_PAGES: u32 = 4096;
 pub const BASELINE_CHUNK_PAGES: usize = 256;
 /// Send buffer of both ends of the guest's network socket: what QEMU could not send is lost at every stop.
 pub const NET_SOCKET_BYTES: usize = 4 << 20;
-/// Largest Ethernet frame taken from the guest or the TAP.
+/// Most network interfaces of a guest.
+pub const INTERFACES_MAX: usize = 8;
+/// Largest packet taken from the guest or the TAP: an Ethernet frame with the number of its interface.
 pub const PACKET_MAX_BYTES: usize = 65_600;
 /// Packets forwarded to the guest or released without a look at anything else.
 pub const PACKETS_PER_TURN: usize = 64;

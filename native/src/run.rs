@@ -14,6 +14,7 @@ use crate::guest::accel::{self, Accel};
 use crate::guest::dirty::choice::{self, Kind};
 use crate::guest::{Guest, GuestError, Platform, Start};
 use crate::host::Host;
+use crate::interfaces::Interfaces;
 use crate::limits::Sizes;
 use crate::link::{Dialer, Key, KeyError, ListenError, Listener};
 use crate::release::Outlet;
@@ -119,9 +120,11 @@ pub fn engine(spec_path: &Path, set_log_level: SetLogLevel) -> Result<(), Engine
     let id = Uuid::new_v4();
     let wake = Wake::new().map_err(EngineError::Setup)?;
     let listener = Listener::start(&spec, wake.clone())?;
-    let interface = &spec.machine.interfaces[0];
-    let tap =
-        Tap::open(&interface.tap, interface.bridge.as_deref()).map_err(EngineError::Network)?;
+    let taps = (spec.machine.interfaces.iter())
+        .map(|interface| Tap::open(&interface.tap, interface.bridge.as_deref()))
+        .collect::<std::io::Result<Vec<Tap>>>()
+        .and_then(Interfaces::new)
+        .map_err(EngineError::Network)?;
     let platform = Platform { accel, tracker };
     let guest = Guest::start(&spec, &platform, Start::Incoming).map_err(EngineError::Start)?;
 
@@ -150,7 +153,7 @@ pub fn engine(spec_path: &Path, set_log_level: SetLogLevel) -> Result<(), Engine
         board,
         events,
         orders,
-        outlet: Outlet::new(tap),
+        outlet: Outlet::new(taps),
         dialer,
         listener,
         tuning,

@@ -179,7 +179,7 @@ pub struct Machine {
     pub cmdline: String,
     /// File that collects the serial console. It is not held: it shows epochs that may be rolled back.
     pub console_log: PathBuf,
-    /// Network interfaces; exactly one.
+    /// Network interfaces, one at least.
     pub interfaces: Vec<Interface>,
     /// Where the guest gets random numbers, if it has a device for that.
     pub rng: Option<Rng>,
@@ -269,12 +269,15 @@ pub struct UserLimits {
 }
 
 impl Spec {
-    /// The guest's Ethernet address.
+    /// The guest's Ethernet addresses, by the numbers of its interfaces.
     ///
     /// # Panics
-    /// If it has not been checked by [`Spec::read`].
-    pub fn guest_address(&self) -> [u8; 6] {
-        parse_mac(&self.machine.interfaces[0].mac).expect("checked when it was read")
+    /// If they have not been checked by [`Spec::read`].
+    pub fn guest_addresses(&self) -> Vec<[u8; 6]> {
+        let addresses = self.machine.interfaces.iter();
+        addresses
+            .map(|interface| parse_mac(&interface.mac).expect("checked when it was read"))
+            .collect()
     }
 
     /// What bounds an epoch, however it is tuned.

@@ -70,11 +70,16 @@ export const engineSpec = v.strictObject({
 });
 export type EngineSpec = v.InferOutput<typeof engineSpec>;
 
-/** An interface name has 15 characters: a resource name that does not fit is shortened to a hash of it. */
-export function tapName(resource: string): string {
+/**
+ * The TAP device of a VM's interface of this number. Its name has at most 15 characters: a resource name that does not fit, and
+ * any of a further interface, which could be another resource's, is shortened to a hash of it.
+ */
+export function tapName(resource: string, number: number): string {
   const plain = `k${resource}`;
-  if (/^[a-z0-9_-]{1,15}$/i.test(plain)) return plain;
-  return `k${createHash('sha256').update(resource).digest('hex').slice(0, 10)}`;
+  if (number === 0 && /^[a-z0-9_-]{1,15}$/i.test(plain)) return plain;
+  // No resource name has a slash.
+  const hashed = number === 0 ? resource : `${resource}/${number}`;
+  return `k${createHash('sha256').update(hashed).digest('hex').slice(0, 10)}`;
 }
 
 /** QEMU's executable on this host. */
@@ -123,10 +128,10 @@ export function translate(
       initrd: vm.initrd,
       cmdline: vm.cmdline,
       console_log: vm.console_log ?? paths.console_log,
-      interfaces: vm.interfaces.map(({ mac, model, bridge, tap }) => ({
+      interfaces: vm.interfaces.map(({ mac, model, bridge, tap }, number) => ({
         mac,
         model,
-        tap: tap ?? tapName(paths.resource),
+        tap: tap ?? tapName(paths.resource, number),
         bridge,
       })),
       rng: vm.rng ? { source: vm.rng.source, rate: vm.rng.rate ?? null } : null,

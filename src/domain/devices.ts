@@ -5,6 +5,8 @@ import { readRng } from './rng.js';
 import { absolutePath, interfaceName } from './values.js';
 import type { NetworkInterface, Rng, Vm } from './vm.js';
 
+const INTERFACES_MAX = 8;
+
 export interface Devices {
   readonly emulator: string | undefined;
   readonly console_log: string | undefined;
@@ -43,6 +45,18 @@ function networkInterface(place: Place): NetworkInterface {
   place.one('link', (inner) => inner.oneOf('state', ['up']));
   place.skipAll('alias');
   return { ...place.whole({ mac, bridge, model }), tap: isGiven ? tap : undefined };
+}
+
+/** What two of them have that each needs for itself. */
+function sharedBy(interfaces: readonly NetworkInterface[]): string | undefined {
+  for (const [number, { mac, tap }] of interfaces.entries()) {
+    const others = interfaces.slice(0, number);
+    if (others.some((other) => other.mac === mac))
+      return `has two interfaces with the MAC address ${mac}: give each one of its own`;
+    if (tap !== undefined && others.some((other) => other.tap === tap))
+      return `has two interfaces with <target dev='${tap}'/>: give each one of its own`;
+  }
+  return undefined;
 }
 
 /** A file that collects what is written to it; a pty's words go to the resource's own log. */
@@ -89,7 +103,10 @@ export function readDevices(place: Place): Devices {
   const emulator = place.one('emulator', (inner) => absolutePath(inner, inner.text()));
   const interfaces = place.all('interface', networkInterface);
   const count = place.count('interface');
-  if (count !== 1) return place.refuse(`has ${count} interfaces: a VM has exactly one in this version`);
+  if (count < 1 || count > INTERFACES_MAX)
+    return place.refuse(`has ${count} interfaces: a VM has 1 to ${INTERFACES_MAX}`);
+  const shared = sharedBy(interfaces);
+  if (shared) return place.refuse(shared);
   const disks = place.all('disk', (inner) => {
     const disk = readDisk(inner);
     // Whatever else is wrong with it is said too.

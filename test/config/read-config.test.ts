@@ -87,8 +87,8 @@ test('of three nodes each may have the replica of either other', () => {
 });
 
 test('the name of a TAP device always fits, and differs between resources', () => {
-  const names = ['vm1', 'a-resource-with-a-long-name', 'a-resource-with-a-long-name2', 'dots.in.it'].map(
-    tapName,
+  const names = ['vm1', 'a-resource-with-a-long-name', 'a-resource-with-a-long-name2', 'dots.in.it'].flatMap(
+    (resource) => [0, 1, 7].map((number) => tapName(resource, number)),
   );
   for (const name of names) expect(name).toMatch(/^[a-z0-9_-]{1,15}$/);
   expect(new Set(names).size).toBe(names.length);

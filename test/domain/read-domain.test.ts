@@ -103,6 +103,11 @@ const usual = `<?xml version='1.0' encoding='UTF-8'?>
 </domain>
 `;
 
+/** One more interface. */
+function second(last: string, more = ''): string {
+  return `<interface type='bridge'><mac address='52:54:00:6b:00:${last}'/><source bridge='br1'/><model type='e1000'/>${more}</interface>`;
+}
+
 function refusalOf(text: string): string {
   try {
     readDomain(text, FILE);
@@ -258,8 +263,16 @@ describe('what is not supported is refused by name and line, with what to do', (
     ],
     ["<serial type='file'/>", "<serial> has type='file' without a <source"],
     [
-      "<interface type='bridge'><mac address='52:54:00:6b:00:02'/><source bridge='b'/><model type='virtio'/></interface>",
-      '<devices> has 2 interfaces',
+      "<interface type='bridge'><mac address='52:54:00:6B:00:01'/><source bridge='b'/><model type='virtio'/></interface>",
+      '<devices> has two interfaces with the MAC address 52:54:00:6b:00:01: give each one of its own',
+    ],
+    [
+      second('02', "<target dev='t1'/>") + second('03', "<target dev='t1'/>"),
+      "two interfaces with <target dev='t1'/>",
+    ],
+    [
+      ['02', '03', '04', '05', '06', '07', '08', '09'].map((last) => second(last)).join(''),
+      '<devices> has 9 interfaces: a VM has 1 to 8',
     ],
   ])('a device: %s', (device, expected) => {
     const sentence = inDevices(device);
@@ -430,6 +443,11 @@ describe('devices that are not needed, as they are written', () => {
   test('a network device of a real machine', () => {
     const vm = vmWith("<model type='virtio'/>", "<model type='e1000'/>");
     expect(vm.interfaces).toMatchObject([{ model: 'e1000' }]);
+  });
+
+  test('several interfaces, in their order', () => {
+    const vm = vmWith('</devices>', `${second('09')}${second('02')}</devices>`);
+    expect(vm.interfaces.map(({ mac }) => mac.slice(-2))).toEqual(['01', '09', '02']);
   });
 
   test.each([

@@ -132,7 +132,7 @@ impl Trial for Parity {
 pub struct Shut;
 
 impl Device for Shut {
-    fn name(&self) -> &'static str {
+    fn name(&self, _: &[u8]) -> &'static str {
         "shut"
     }
     fn send(&self, _: &[u8]) -> io::Result<()> {

@@ -7,7 +7,7 @@ use kemari_engine::spec::Spec;
 /// A specification that is accepted can be used.
 pub fn run(data: &[u8]) {
     if let Ok(spec) = Spec::parse(data, Path::new("spec.json")) {
-        let _ = (spec.guest_address(), spec.silence(), spec.epoch_bounds());
+        let _ = (spec.guest_addresses(), spec.silence(), spec.epoch_bounds());
         for peer in &spec.peers {
             let _ = peer.socket_address();
         }

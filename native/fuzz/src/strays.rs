@@ -1,7 +1,7 @@
 //! Frames from the world while the primary is silent: bounded, in order, and none that is not for the guest.
 //!
 //! Input: frames of `{ u8 what, u8 seconds, u16 length, length bytes }`; what: bits 0-1 whom it is for, 2 the primary speaks,
-//! 3 a long frame.
+//! 3 a long frame, 4 of the interface that bits 5 to 7 name.
 
 use std::time::{Duration, Instant};
 
@@ -9,11 +9,12 @@ use kemari_engine::limits::MIRRORED_INPUTS_MAX_BYTES;
 use kemari_engine::role::strays::Strays;
 
 const GUEST: [u8; 6] = [0x52, 0x54, 0, 0x6b, 0, 1];
+const OTHER: [u8; 6] = [0x52, 0x54, 0, 0x6b, 0, 2];
 
 pub fn run(data: &[u8]) {
     let mut now = Instant::now();
     let silence = Duration::from_millis(350);
-    let mut strays = Strays::new(GUEST, silence, now);
+    let mut strays = Strays::new(vec![OTHER, GUEST], silence, now);
     let mut given = Vec::new();
     let mut rest = data;
     // What is asserted takes time by the square of it.
@@ -38,7 +39,9 @@ pub fn run(data: &[u8]) {
             2 => &[0x33, 0x33, 0xff, 1, 2, 3],
             _ => &[],
         };
-        let mut frame = [address, body].concat();
+        // Of the second interface, unless it is strange.
+        let number = if what & 16 == 0 { 1 } else { what >> 5 };
+        let mut frame = [&[number], address, body].concat();
         if what & 8 != 0 {
             frame.resize(frame.len() + 60_000, *what);
         }
@@ -49,14 +52,16 @@ pub fn run(data: &[u8]) {
         assert!(bytes <= MIRRORED_INPUTS_MAX_BYTES);
         // Each is one that was given, later than the one before it.
         let mut from = given.iter();
-        for frame in kept {
+        for packet in kept {
+            let (number, frame) = packet.split_first().expect("a number");
+            let guest = [OTHER, GUEST][usize::from(*number)];
             assert!(
-                frame.starts_with(&GUEST)
+                frame.starts_with(&guest)
                     || frame.starts_with(&[0xff; 6])
                     || frame.starts_with(&[0x33, 0x33, 0xff])
             );
-            assert!(frame.get(6..12) != Some(&GUEST), "its own");
-            assert!(from.any(|given| given == frame), "out of order");
+            assert!(frame.get(6..12) != Some(&guest), "its own");
+            assert!(from.any(|given| given == packet), "out of order");
         }
     }
 }

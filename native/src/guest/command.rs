@@ -8,11 +8,11 @@ use crate::spec::{Interface, InterfaceModel, Machine, Rng, RngSource, Topology, 
 
 /// Numbers of the descriptors that QEMU inherits.
 #[derive(Debug, Clone, Copy)]
-pub struct Descriptors {
+pub struct Descriptors<'a> {
     /// Guest RAM.
     pub ram: i32,
-    /// The guest's network, a datagram socket.
-    pub net: i32,
+    /// The guest's network: a datagram socket for each interface.
+    pub nets: &'a [i32],
     /// QMP: a stream socket.
     pub talk: i32,
     /// QMP again. A socket of packets, which the preload library gives QEMU in place of a UDP socket; in a QEMU without it,
@@ -41,7 +41,7 @@ pub fn arguments(
     machine: &Machine,
     resource: &str,
     accel: Accel,
-    fds: Descriptors,
+    fds: Descriptors<'_>,
     purpose: Purpose,
 ) -> Vec<OsString> {
     let mut list: Vec<OsString> = Vec::new();
@@ -101,14 +101,14 @@ pub fn arguments(
         add("-initrd", initrd.clone().into());
     }
     add("-append", machine.cmdline.clone().into());
-    for interface in &machine.interfaces {
+    for (number, (interface, socket)) in machine.interfaces.iter().zip(fds.nets).enumerate() {
         // A socket pair, never unix paths: a path's queue holds ten datagrams, and what QEMU could not send is
         // dropped at every stop.
         add(
             "-netdev",
-            format!("dgram,id=net0,local.type=fd,local.str={}", fds.net).into(),
+            format!("dgram,id=net{number},local.type=fd,local.str={socket}").into(),
         );
-        add("-device", network_device(accel, interface).into());
+        add("-device", network_device(accel, number, interface).into());
     }
     for (option, value) in spare_devices(machine, accel) {
         add(option, value.into());
@@ -185,13 +185,14 @@ fn spare_devices(machine: &Machine, accel: Accel) -> Vec<(&'static str, String)>
 }
 
 /// Neither has a boot ROM: it would be memory of its own. What is sent leaves by the socket of the netdev alone.
-fn network_device(accel: Accel, Interface { mac, model, .. }: &Interface) -> String {
+fn network_device(accel: Accel, number: usize, interface: &Interface) -> String {
+    let Interface { mac, model, .. } = interface;
     match model {
         InterfaceModel::Virtio => {
             let transport = virtio(accel);
-            format!("virtio-net-pci,netdev=net0,romfile=,{transport},mac={mac}")
+            format!("virtio-net-pci,netdev=net{number},romfile=,{transport},mac={mac}")
         }
-        InterfaceModel::E1000 => format!("e1000,netdev=net0,romfile=,mac={mac}"),
+        InterfaceModel::E1000 => format!("e1000,netdev=net{number},romfile=,mac={mac}"),
     }
 }
 
@@ -230,7 +231,7 @@ fn virtio(accel: Accel) -> String {
 }
 
 /// Where QEMU is given orders.
-fn orders(purpose: Purpose, fds: Descriptors) -> String {
+fn orders(purpose: Purpose, fds: Descriptors<'_>) -> String {
     match purpose {
         Purpose::Try => format!("socket,id=orders,fd={}", fds.orders),
         // QEMU reads UDP by packets, and everything else one byte at a time. Only if it could be shared is it told that
@@ -256,7 +257,7 @@ mod tests {
     fn list(machine: &Machine) -> String {
         let fds = Descriptors {
             ram: 3,
-            net: 4,
+            nets: &[4],
             talk: 5,
             orders: 6,
             incoming: 7,
@@ -287,6 +288,7 @@ mod tests {
     fn a_network_device_has_no_memory_of_its_own() {
         let mut machine = machine();
         assert!(list(&machine).contains(" -device virtio-net-pci,netdev=net0,romfile=,"));
+        assert!(list(&machine).contains(" -netdev dgram,id=net0,local.type=fd,local.str=4 "));
         machine.interfaces[0].model = InterfaceModel::E1000;
         assert!(
             list(&machine).contains(" -device e1000,netdev=net0,romfile=,mac=52:54:00:6b:00:01 ")
@@ -343,7 +345,7 @@ mod tests {
     fn both_sides_differ_in_nothing_but_incoming() {
         let fds = Descriptors {
             ram: 3,
-            net: 4,
+            nets: &[4],
             talk: 5,
             orders: 6,
             incoming: 7,

@@ -11,7 +11,8 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::guest::accel::Accel;
 use crate::guest::command::{self, Descriptors, Purpose};
 use crate::guest::identity::Identity;
-use crate::spec::Machine;
+use crate::limits::INTERFACES_MAX;
+use crate::spec::{Interface, Machine};
 use crate::wire::Fingerprint;
 use crate::wire::limits::MAX_FINGERPRINT;
 
@@ -45,10 +46,15 @@ pub fn of(
     if let Some(initrd) = &machine.initrd {
         value("initrd", &digest(initrd)?);
     }
-    for interface in &machine.interfaces {
-        value("MAC address", &interface.mac.to_lowercase());
-        value("network device", interface.model.name());
-    }
+    let of_each = |told: fn(&Interface) -> String| {
+        let told: Vec<String> = machine.interfaces.iter().map(told).collect();
+        told.join(", ")
+    };
+    value("MAC address", &of_each(|one| one.mac.to_lowercase()));
+    value(
+        "network device",
+        &of_each(|one| one.model.name().to_owned()),
+    );
     if let Some(video) = &machine.video {
         value("display's firmware", &digest(&video.firmware)?);
     }
@@ -101,7 +107,7 @@ fn arguments(machine: &Machine, resource: &str, accel: Accel) -> BTreeSet<String
     }
     let descriptors = Descriptors {
         ram: 0,
-        net: 0,
+        nets: &[0; INTERFACES_MAX],
         talk: 0,
         orders: 0,
         incoming: 0,

@@ -1,6 +1,7 @@
 //! The start of a QEMU: its sockets, its command line, and the hand-over of its userfaultfds.
 
 use std::fs::File;
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -29,7 +30,7 @@ use crate::sys::process::spawn_bound;
 pub(super) struct Launched {
     pub(super) child: Child,
     pub(super) monitor: Monitor,
-    pub(super) net: OwnedFd,
+    pub(super) nets: Vec<OwnedFd>,
     pub(super) incoming: Option<Incoming>,
     /// `None` if they are not needed.
     pub(super) userfaults: Option<[OwnedFd; 2]>,
@@ -52,15 +53,15 @@ pub(super) fn launch(
             detail: "there is no such file".to_owned(),
         });
     }
-    let (net, qemu_net) =
-        descriptor::datagram_pair(NET_SOCKET_BYTES).map_err(call("socketpair"))?;
+    let (nets, qemu_nets) = network(spec).map_err(call("socketpair"))?;
+    let qemu_numbers: Vec<i32> = qemu_nets.iter().map(AsRawFd::as_raw_fd).collect();
     let (talk, qemu_talk) = UnixStream::pair().map_err(call("socketpair"))?;
     let (orders, qemu_orders) = descriptor::packet_pair().map_err(call("socketpair"))?;
     let (incoming, qemu_incoming) = UnixStream::pair().map_err(call("socketpair"))?;
     let (preload, qemu_preload) = UnixStream::pair().map_err(call("socketpair"))?;
     let fds = Descriptors {
         ram: ram.as_fd().as_raw_fd(),
-        net: qemu_net.as_raw_fd(),
+        nets: &qemu_numbers,
         talk: qemu_talk.as_raw_fd(),
         orders: qemu_orders.as_raw_fd(),
         incoming: qemu_incoming.as_raw_fd(),
@@ -88,26 +89,26 @@ pub(super) fn launch(
             format!("{}:{offset}:{bytes}", fds.ram),
         );
     }
-    let inherit = [
+    let mut inherit = vec![
         ram.as_fd(),
         state.as_fd(),
-        qemu_net.as_fd(),
         qemu_talk.as_fd(),
         qemu_orders.as_fd(),
         qemu_incoming.as_fd(),
         qemu_preload.as_fd(),
         clock.as_fd(),
     ];
+    inherit.extend(qemu_nets.iter().map(AsFd::as_fd));
     let child = Unfinished::spawn(qemu, &inherit, spec)?;
     // Ours must not keep them open: the end of QEMU shows as the end of its sockets.
-    drop((qemu_net, qemu_talk, qemu_orders, qemu_preload));
+    drop((qemu_nets, qemu_talk, qemu_orders, qemu_preload));
     let incoming = (how == Start::Incoming).then(|| Incoming::new(incoming, fds.incoming));
     let kind = platform.tracker.kind;
     match take_over(&preload, (talk, orders), state, spec, kind) {
         Ok((userfaults, monitor)) => Ok(Launched {
             child: child.keep(),
             monitor,
-            net,
+            nets,
             incoming,
             userfaults,
             output,
@@ -119,12 +120,20 @@ pub(super) fn launch(
     }
 }
 
+/// A pair of sockets for each interface: our ends, and QEMU's.
+pub(super) fn network(spec: &Spec) -> io::Result<(Vec<OwnedFd>, Vec<OwnedFd>)> {
+    let pairs = (spec.machine.interfaces.iter())
+        .map(|_| descriptor::datagram_pair(NET_SOCKET_BYTES))
+        .collect::<io::Result<Vec<_>>>()?;
+    Ok(pairs.into_iter().unzip())
+}
+
 /// How QEMU is run; what it says goes to the file `output`.
 pub(super) fn qemu_command(
     spec: &Spec,
     accel: Accel,
     purpose: Purpose,
-    fds: Descriptors,
+    fds: Descriptors<'_>,
     output: &Path,
 ) -> Result<Command, GuestError> {
     let log = File::create(output).map_err(call("creating QEMU's log in the runtime folder"))?;

@@ -28,6 +28,7 @@ use crate::guest::platform::Platform;
 use crate::guest::scratch::Scratch;
 use crate::guest::state_gate::StateGate;
 use crate::guest::vnc;
+use crate::interfaces::Interfaces;
 use crate::limits::{PAGE_BYTES, QMP_TIMEOUT};
 use crate::report;
 use crate::spec::{Spec, Vnc};
@@ -51,7 +52,7 @@ pub struct Guest {
     pidfd: OwnedFd,
     /// QEMU's control connections.
     pub monitor: Monitor,
-    net: OwnedFd,
+    net: Interfaces<OwnedFd>,
     ram_file: MemoryFile,
     /// Guest RAM, as QEMU maps it too.
     pub ram: SharedMapping,
@@ -110,7 +111,7 @@ impl Guest {
             child: launched.child,
             pidfd,
             monitor: launched.monitor,
-            net: launched.net,
+            net: Interfaces::new(launched.nets).map_err(call("epoll_create"))?,
             ram_file,
             ram,
             gate,
@@ -164,11 +165,13 @@ impl Guest {
     /// # Errors
     /// Whatever recv(2) reports.
     pub fn receive(&self, into: &mut [u8]) -> io::Result<Option<usize>> {
-        match rustix::net::recv(&self.net, into, RecvFlags::DONTWAIT) {
-            Ok((length, _)) => Ok(Some(length)),
-            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+        self.net.receive(into, |socket, frame| {
+            match rustix::net::recv(socket, frame, RecvFlags::DONTWAIT) {
+                Ok((length, _)) => Ok(Some(length)),
+                Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Ok(None),
+                Err(error) => Err(error.into()),
+            }
+        })
     }
 
     /// Gives the guest a packet; returns false if its queue is full, in which case it is lost as on any network.
@@ -176,7 +179,10 @@ impl Guest {
     /// # Errors
     /// Whatever send(2) reports.
     pub fn deliver(&self, packet: &[u8]) -> io::Result<bool> {
-        match rustix::net::send(&self.net, packet, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+        let Some((socket, frame)) = self.net.address(packet) else {
+            return Ok(false);
+        };
+        match rustix::net::send(socket, frame, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
             Ok(_) => Ok(true),
             Err(
                 rustix::io::Errno::AGAIN

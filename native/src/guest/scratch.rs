@@ -17,13 +17,12 @@ use crate::guest::accel::Accel;
 use crate::guest::command::{Descriptors, Purpose};
 use crate::guest::error::{GuestError, call};
 use crate::guest::incoming::{Incoming, words};
-use crate::guest::launch::qemu_command;
+use crate::guest::launch::{network, qemu_command};
 use crate::guest::monitor::Monitor;
-use crate::limits::{NET_SOCKET_BYTES, QEMU_START_TIMEOUT};
+use crate::limits::QEMU_START_TIMEOUT;
 use crate::qmp::{Events, Qmp, QmpError};
 use crate::report;
 use crate::spec::Spec;
-use crate::sys::descriptor;
 use crate::sys::memory::MemoryFile;
 use crate::sys::process::spawn_bound;
 use crate::wake::Wake;
@@ -57,26 +56,27 @@ impl Scratch {
         wake: Wake,
     ) -> Result<Self, GuestError> {
         // Nobody is at the other end of its network.
-        let (_, net) = descriptor::datagram_pair(NET_SOCKET_BYTES).map_err(call("socketpair"))?;
+        let (_, nets) = network(spec).map_err(call("socketpair"))?;
+        let net_numbers: Vec<i32> = nets.iter().map(AsRawFd::as_raw_fd).collect();
         let (talk, qemu_talk) = UnixStream::pair().map_err(call("socketpair"))?;
         let (orders, qemu_orders) = UnixStream::pair().map_err(call("socketpair"))?;
         let (incoming, qemu_incoming) = UnixStream::pair().map_err(call("socketpair"))?;
         let fds = Descriptors {
             ram: ram.as_fd().as_raw_fd(),
-            net: net.as_raw_fd(),
+            nets: &net_numbers,
             talk: qemu_talk.as_raw_fd(),
             orders: qemu_orders.as_raw_fd(),
             incoming: qemu_incoming.as_raw_fd(),
         };
         let output = spec.runtime_dir.join("qemu-trial.log");
         let qemu = qemu_command(spec, accel, Purpose::Try, fds, &output)?;
-        let inherit = [
+        let mut inherit = vec![
             ram.as_fd(),
-            net.as_fd(),
             qemu_talk.as_fd(),
             qemu_orders.as_fd(),
             qemu_incoming.as_fd(),
         ];
+        inherit.extend(nets.iter().map(AsFd::as_fd));
         let child = spawn_bound(qemu, &inherit).map_err(|source| GuestError::Start {
             output: format!("cannot run {}", spec.machine.qemu.display()),
             source: source.into(),

@@ -5,37 +5,43 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use super::permit::{Acked, Solo};
 use crate::hold::{Hold, PacketLog};
+use crate::interfaces::Interfaces;
 use crate::sys::interface::Tap;
 
-/// What carries Ethernet frames: a TAP device, or a simulated one. Neither call blocks.
+/// What carries packets ([`crate::interfaces`]): a TAP device for each interface, or a simulated one. Neither call blocks.
 pub trait Device {
-    /// Its name.
-    fn name(&self) -> &str;
+    /// The name of what carries `packet`.
+    fn name(&self, packet: &[u8]) -> &str;
 
-    /// One frame out.
+    /// One packet out.
     ///
     /// # Errors
-    /// Whatever the device reports; the frame is lost then.
+    /// Whatever the device reports; the packet is lost then.
     fn send(&self, packet: &[u8]) -> io::Result<()>;
 
-    /// One frame from the world; `None` if none is waiting.
+    /// One packet from the world; `None` if none is waiting.
     ///
     /// # Errors
     /// Whatever the device reports.
     fn receive(&self, into: &mut [u8]) -> io::Result<Option<usize>>;
 }
 
-impl Device for Tap {
-    fn name(&self) -> &str {
-        Self::name(self)
+impl Device for Interfaces<Tap> {
+    fn name(&self, packet: &[u8]) -> &str {
+        let tap = self.address(packet).map(|(tap, _)| tap);
+        tap.unwrap_or(self.first()).name()
     }
 
     fn send(&self, packet: &[u8]) -> io::Result<()> {
-        Self::send(self, packet)
+        match self.address(packet) {
+            Some((tap, frame)) => tap.send(frame),
+            // The greeting has seen that both hosts have the same interfaces.
+            None => Err(io::ErrorKind::NotFound.into()),
+        }
     }
 
     fn receive(&self, into: &mut [u8]) -> io::Result<Option<usize>> {
-        Self::receive(self, into)
+        self.receive(into, Tap::receive)
     }
 }
 
@@ -103,7 +109,7 @@ impl<D: Device> Outlet<D> {
                 // As on a wire that is cut: the sender's protocol repeats it. Said at 1, 2, 4, 8 … so as not to flood.
                 self.refused += 1;
                 if self.refused.is_power_of_two() {
-                    tracing::warn!(tap = self.device.name(), count = self.refused, %error, "the TAP device refused a packet");
+                    tracing::warn!(tap = self.device.name(packet), count = self.refused, %error, "the TAP device refused a packet");
                 }
             }
         }

@@ -18,7 +18,8 @@ const SOLICITED_NODE: [u8; 3] = [0x33, 0x33, 0xff];
 /// The last frames for one guest.
 #[derive(Debug)]
 pub struct Strays {
-    address: [u8; 6],
+    /// By the numbers of its interfaces.
+    addresses: Vec<[u8; 6]>,
     silence: Duration,
     heard_at: Instant,
     listening: bool,
@@ -30,10 +31,10 @@ pub struct Strays {
 }
 
 impl Strays {
-    /// For the guest with this Ethernet `address`; a primary that has said nothing for `silence` may be dead.
-    pub fn new(address: [u8; 6], silence: Duration, now: Instant) -> Self {
+    /// For the guest with these Ethernet `addresses`; a primary that has said nothing for `silence` may be dead.
+    pub fn new(addresses: Vec<[u8; 6]>, silence: Duration, now: Instant) -> Self {
         Self {
-            address,
+            addresses,
             silence,
             heard_at: now,
             listening: false,
@@ -73,29 +74,35 @@ impl Strays {
         begins
     }
 
-    /// Notes a frame, if it is for the guest.
-    pub fn take(&mut self, frame: &[u8], now: Instant) {
-        if !self.listening || !self.is_for_the_guest(frame) {
+    /// Notes a packet, if it is for the guest.
+    pub fn take(&mut self, packet: &[u8], now: Instant) {
+        if !self.listening || !self.is_for_the_guest(packet) {
             return;
         }
         self.drop_old(now);
-        if self.frames[0].bytes() + frame.len() > MIRRORED_INPUTS_MAX_BYTES / 2 {
+        if self.frames[0].bytes() + packet.len() > MIRRORED_INPUTS_MAX_BYTES / 2 {
             self.turn(now);
         }
-        self.frames[0].push(frame);
+        self.frames[0].push(packet);
     }
 
-    /// The last frames, in order.
+    /// The last packets, in order.
     pub fn recent(&mut self, now: Instant) -> impl Iterator<Item = &[u8]> {
         self.drop_old(now);
         let [newest, earlier] = &self.frames;
         earlier.iter().chain(newest.iter())
     }
 
-    fn is_for_the_guest(&self, frame: &[u8]) -> bool {
+    fn is_for_the_guest(&self, packet: &[u8]) -> bool {
+        let Some((number, frame)) = packet.split_first() else {
+            return false;
+        };
+        let Some(address) = self.addresses.get(usize::from(*number)) else {
+            return false;
+        };
         // What the guest itself sent to everybody comes back here.
-        frame.get(6..12) != Some(&self.address[..])
-            && (frame.starts_with(&self.address)
+        frame.get(6..12) != Some(&address[..])
+            && (frame.starts_with(address)
                 || frame.starts_with(&BROADCAST)
                 || frame.starts_with(&SOLICITED_NODE))
     }
@@ -127,6 +134,7 @@ mod tests {
 
     fn frame(to: [u8; 6], number: u16) -> Vec<u8> {
         [
+            &[1],
             &to[..],
             &[2, 0, 0, 0, 0, 7],
             &number.to_le_bytes(),
@@ -138,7 +146,7 @@ mod tests {
     #[test]
     fn the_guests_frames_are_kept_while_the_primary_is_silent() {
         let now = Instant::now();
-        let mut strays = Strays::new(GUEST, Duration::ZERO, now);
+        let mut strays = Strays::new(vec![GUEST; 2], Duration::ZERO, now);
         strays.take(&frame(GUEST, 0), now);
         assert_eq!(strays.recent(now).count(), 0, "not silent yet");
         assert!(strays.begins(now) && !strays.begins(now));
@@ -147,9 +155,11 @@ mod tests {
         strays.take(&frame([2, 0, 0, 0, 0, 9], 2), now);
         strays.take(&frame(BROADCAST, 3), now);
         strays.take(&frame([0x33, 0x33, 0xff, 0, 0, 1], 4), now);
-        strays.take(&[&BROADCAST[..], &GUEST, &[5; 60]].concat(), now);
-        strays.take(&[2, 0], now);
-        let kept: Vec<_> = strays.recent(now).map(|frame| frame[12]).collect();
+        strays.take(&[&[0], &BROADCAST[..], &GUEST, &[5; 60]].concat(), now);
+        strays.take(&[&[2], &BROADCAST[..], &[6; 60]].concat(), now);
+        strays.take(&[0, 2, 0], now);
+        strays.take(&[], now);
+        let kept: Vec<_> = strays.recent(now).map(|frame| frame[13]).collect();
         assert_eq!(kept, [1, 3, 4]);
         strays.heard(now);
         assert_eq!(strays.recent(now).count(), 0);
@@ -159,7 +169,7 @@ mod tests {
     #[test]
     fn what_was_sent_long_ago_is_not_delivered() {
         let now = Instant::now();
-        let mut strays = Strays::new(GUEST, Duration::ZERO, now);
+        let mut strays = Strays::new(vec![GUEST; 2], Duration::ZERO, now);
         assert!(strays.begins(now));
         strays.take(&frame(GUEST, 1), now);
         let later = now + STRAYS_AGE;
@@ -173,7 +183,7 @@ mod tests {
     #[test]
     fn a_primary_that_has_just_spoken_is_not_silent() {
         let (now, hour) = (Instant::now(), Duration::from_secs(3600));
-        let mut strays = Strays::new(GUEST, hour, now);
+        let mut strays = Strays::new(vec![GUEST; 2], hour, now);
         strays.heard(now);
         assert!(!strays.begins(now));
         assert_eq!(strays.patience(now + hour / 2), Some(hour / 2));
@@ -183,14 +193,14 @@ mod tests {
     #[test]
     fn the_last_frames_are_kept_in_order_and_in_bounds() {
         let now = Instant::now();
-        let mut strays = Strays::new(GUEST, Duration::ZERO, now);
+        let mut strays = Strays::new(vec![GUEST; 2], Duration::ZERO, now);
         assert!(strays.begins(now));
         for number in 0..2000 {
             strays.take(&frame(GUEST, number), now);
         }
         let numbers: Vec<u16> = strays
             .recent(now)
-            .map(|frame| u16::from_le_bytes([frame[12], frame[13]]))
+            .map(|frame| u16::from_le_bytes([frame[13], frame[14]]))
             .collect();
         let first = numbers[0];
         assert_eq!(numbers, (first..2000).collect::<Vec<_>>());

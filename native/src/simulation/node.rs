@@ -60,7 +60,7 @@ pub(super) struct SimulatedDevice {
 }
 
 impl Device for SimulatedDevice {
-    fn name(&self) -> &'static str {
+    fn name(&self, _: &[u8]) -> &'static str {
         "simulated"
     }
 

@@ -101,19 +101,32 @@ impl Spec {
 impl Machine {
     /// Bounds of the network interfaces.
     fn check_interfaces(&self) -> Result<(), SpecError> {
-        if self.interfaces.len() != 1 {
+        if !(1..=limits::INTERFACES_MAX).contains(&self.interfaces.len()) {
             return refuse(
                 "machine.interfaces",
                 self.interfaces.len().to_string(),
-                "exactly one is supported",
+                "1 to 8 are possible",
             );
         }
-        if parse_mac(&self.interfaces[0].mac).is_none() {
-            return refuse(
-                "machine.interfaces[0].mac",
-                self.interfaces[0].mac.clone(),
-                "six bytes in hexadecimal, such as 52:54:00:6b:00:01",
-            );
+        for (number, interface) in self.interfaces.iter().enumerate() {
+            let Some(address) = parse_mac(&interface.mac) else {
+                return refuse(
+                    "machine.interfaces: mac",
+                    interface.mac.clone(),
+                    "six bytes in hexadecimal, such as 52:54:00:6b:00:01",
+                );
+            };
+            let others = &self.interfaces[..number];
+            let unique = "each interface needs one of its own";
+            if others
+                .iter()
+                .any(|other| parse_mac(&other.mac) == Some(address))
+            {
+                return refuse("machine.interfaces: mac", interface.mac.clone(), unique);
+            }
+            if others.iter().any(|other| other.tap == interface.tap) {
+                return refuse("machine.interfaces: tap", interface.tap.clone(), unique);
+            }
         }
         Ok(())
     }

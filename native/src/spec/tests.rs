@@ -13,7 +13,7 @@ fn parse(text: &str) -> Result<Spec, String> {
 fn the_golden_specification_is_accepted() {
     let spec = parse(SAMPLE).expect("valid");
     assert_eq!(spec.machine.memory_mib, 256);
-    assert_eq!(spec.guest_address(), [0x52, 0x54, 0, 0x6b, 0, 1]);
+    assert_eq!(spec.guest_addresses(), [[0x52, 0x54, 0, 0x6b, 0, 1]]);
     assert!(spec.silence() >= Duration::from_millis(3 * 100));
     assert_eq!(spec.peers[0].socket_address().to_string(), "10.77.2.2:7900");
 }
@@ -94,7 +94,17 @@ fn each_bad_device_is_refused_by_name() {
         (
             "52:54:00:6b:00:01",
             "52:54:00:6b:00:zz",
-            "machine.interfaces[0].mac",
+            "machine.interfaces: mac is 52:54:00:6b:00:zz",
+        ),
+        (
+            r#"{ "mac""#,
+            r#"{ "mac": "52:54:00:6B:00:01", "model": "e1000", "tap": "other", "bridge": null }, { "mac""#,
+            "machine.interfaces: mac is 52:54:00:6b:00:01: each interface needs one of its own",
+        ),
+        (
+            r#"{ "mac""#,
+            r#"{ "mac": "52:54:00:6b:00:02", "model": "e1000", "tap": "kvm1", "bridge": null }, { "mac""#,
+            "machine.interfaces: tap is kvm1: each interface needs one of its own",
         ),
         ("\"virtio\"", "\"rtl8139\"", "unknown variant `rtl8139`"),
         (

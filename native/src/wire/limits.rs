@@ -1,7 +1,7 @@
 //! Every bound of the protocol, in one place.
 
 /// Protocol version that this engine speaks.
-pub const PROTOCOL_VERSION: u16 = 5;
+pub const PROTOCOL_VERSION: u16 = 6;
 /// Size of a guest page, bytes.
 pub const PAGE_BYTES: usize = 4096;
 /// Size of a frame's header, bytes.

@@ -3,6 +3,7 @@
 //! ```text
 //! u32 count, count × { u32 len, len bytes }
 //! ```
+//! What a packet holds is no matter of this format: the number of an interface and a frame ([`crate::interfaces`]).
 
 use thiserror::Error;
 

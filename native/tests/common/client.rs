@@ -16,7 +16,12 @@ const FLOOD_BYTES: u64 = 8192;
 
 /// A connection to a port of the guest, once the guest answers.
 pub fn connect(port: u16) -> TcpStream {
-    let address: SocketAddr = format!("{GUEST}:{port}").parse().expect("address");
+    connect_at(GUEST, port)
+}
+
+/// The same at an address of the guest's.
+pub fn connect_at(address: &str, port: u16) -> TcpStream {
+    let address: SocketAddr = format!("{address}:{port}").parse().expect("address");
     let stream = eventually("the guest takes a connection", || {
         TcpStream::connect_timeout(&address, Duration::from_millis(500)).ok()
     });
@@ -173,7 +178,11 @@ pub struct Flood {
 impl Flood {
     /// Connects and starts.
     pub fn start() -> Self {
-        let stream = connect(7);
+        Self::on(connect(7))
+    }
+
+    /// Starts on this connection to the echo service.
+    pub fn on(stream: TcpStream) -> Self {
         let (sent, echoed) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
         let (enough, over) = (
             Arc::new(AtomicBool::new(false)),

@@ -44,8 +44,11 @@ use tempfile::TempDir;
 pub const PATIENCE: Duration = Duration::from_secs(90);
 /// The guest's address.
 pub const GUEST: &str = "10.77.3.10";
-/// Its Ethernet address, as in the golden specification.
-pub const GUEST_MAC: [u8; 6] = [0x52, 0x54, 0x00, 0x6b, 0x00, 0x01];
+/// Ethernet addresses of its interfaces, the first as in the golden specification.
+pub const GUEST_MACS: [[u8; 6]; 2] = [
+    [0x52, 0x54, 0x00, 0x6b, 0x00, 0x01],
+    [0x52, 0x54, 0x00, 0x6b, 0x00, 0x02],
+];
 /// Pairs of QEMUs that may run at the same time on this machine.
 const PAIRS_MAX: usize = 2;
 

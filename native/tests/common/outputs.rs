@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use kemari_engine::wire::Packets;
 
-use super::GUEST_MAC;
+use super::GUEST_MACS;
 
 /// Outputs that a proxy has seen.
 #[derive(Debug, Default)]
@@ -41,13 +41,13 @@ impl Outputs {
     }
 }
 
-/// The packet without what tells the TAP device about it.
+/// The packet without the number of its interface.
 fn ethernet(packet: &[u8]) -> &[u8] {
-    let starts = [0, 10, 12];
-    let is_frame = |start: &usize| packet.get(start + 6..start + 12) == Some(&GUEST_MAC);
-    let start = starts
-        .into_iter()
-        .find(is_frame)
-        .expect("a frame of the guest");
-    &packet[start..]
+    let (number, frame) = packet.split_first().expect("a number");
+    assert_eq!(
+        frame[6..12],
+        GUEST_MACS[usize::from(*number)],
+        "a frame of the guest"
+    );
+    frame
 }

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use rustix::net::sockopt::set_socket_recv_buffer_size_force;
 use rustix::net::{AddressFamily, Protocol, RecvFlags, SocketFlags, SocketType, recv, socket_with};
 
-use super::GUEST_MAC;
+use super::GUEST_MACS;
 
 /// `ETH_P_ALL` in network byte order (packet(7)).
 const EVERY_PROTOCOL: u32 = 0x0003_u16.to_be() as u32;
@@ -46,7 +46,7 @@ impl Sniffer {
     pub fn take_frames(&self) -> Vec<Vec<u8>> {
         let (mut frames, mut frame) = (Vec::new(), vec![0; FRAME_MAX_BYTES]);
         while let Ok((length, _)) = recv(&self.socket, &mut frame[..], RecvFlags::DONTWAIT) {
-            if length >= 12 && frame[6..12] == GUEST_MAC {
+            if length >= 12 && GUEST_MACS.iter().any(|mac| frame[6..12] == *mac) {
                 frames.push(frame[..length].to_vec());
             }
         }

@@ -35,7 +35,7 @@ pub(super) struct Gate {
 }
 
 impl Device for Gate {
-    fn name(&self) -> &'static str {
+    fn name(&self, _: &[u8]) -> &'static str {
         "gate"
     }
     fn send(&self, packet: &[u8]) -> io::Result<()> {

@@ -66,7 +66,7 @@ impl<P: Ports> Secondary<P> {
             link: None,
             trial: TrialStage::Absent,
             receiving_since: now,
-            strays: Strays::new(engine.spec.guest_address(), engine.spec.silence(), now),
+            strays: Strays::new(engine.spec.guest_addresses(), engine.spec.silence(), now),
             refusals: Refusals::default(),
         };
         engine.board.update(|status| {

@@ -1,5 +1,7 @@
 //! While the primary is silent: what the world sends to the guest is kept for it.
 
+use std::collections::BTreeSet;
+
 use super::super::{Engine, Ports};
 use super::Secondary;
 use crate::limits::{MIRRORED_PACKET_MAX_BYTES, PACKETS_PER_TURN};
@@ -10,19 +12,20 @@ impl<P: Ports> Secondary<P> {
         if !self.replica.is_complete() || !self.strays.begins(engine.now()) {
             return;
         }
-        let Some(bridge) = &engine.spec.machine.interfaces[0].bridge else {
-            return;
-        };
-        match engine.ports.forget_addresses(bridge) {
-            Ok(()) => tracing::info!(
-                bridge,
-                "the primary is silent: frames for the guest are kept"
-            ),
-            Err(error) => tracing::warn!(
-                bridge,
-                %error,
-                "the primary is silent, but the bridge does not forget where the guest was: what is sent to it is lost until it is repeated"
-            ),
+        let interfaces = engine.spec.machine.interfaces.iter();
+        let bridges: BTreeSet<&String> = interfaces.filter_map(|one| one.bridge.as_ref()).collect();
+        for bridge in bridges {
+            match engine.ports.forget_addresses(bridge) {
+                Ok(()) => tracing::info!(
+                    bridge,
+                    "the primary is silent: frames for the guest are kept"
+                ),
+                Err(error) => tracing::warn!(
+                    bridge,
+                    %error,
+                    "the primary is silent, but the bridge does not forget where the guest was: what is sent to it is lost until it is repeated"
+                ),
+            }
         }
     }
 

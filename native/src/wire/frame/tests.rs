@@ -87,6 +87,6 @@ fn the_errors_name_what_was_expected_and_found() {
         .to_string();
     assert_eq!(
         message,
-        "the peer speaks version 7 of the protocol, this engine version 5: install the same Kemari on both hosts"
+        "the peer speaks version 7 of the protocol, this engine version 6: install the same Kemari on both hosts"
     );
 }
