@@ -190,3 +190,51 @@ fn a_guest_without_a_link_stands_still_before_it_owes_too_much() {
         second.stop();
     });
 }
+
+#[test]
+fn a_guest_that_is_frozen_for_too_long_stands_still_until_the_link_is_back() {
+    in_guest_lab(|lab| {
+        let (proxy, [first, second], mut traffic) = protected(lab, BOUND_PAGES);
+        let of_freeze =
+            |ms: u64| json!({"command": "configure", "tuning": {"freeze_timeout_ms": ms}});
+        first.order(of_freeze(200)).expect("configured");
+        proxy.cut();
+        let stands = first.wait_status("frozen and standing still", |status| {
+            status["state"] == "frozen" && status["paused_for"] == "freeze"
+        });
+        assert_eq!(stands["guest"], "paused", "{stands}");
+        // Whoever changes his mind lets it run on, and stand still again.
+        first.order(of_freeze(0)).expect("configured");
+        first.wait_status("frozen and running", |status| {
+            status["state"] == "frozen" && status["guest"] == "running"
+        });
+        first.order(of_freeze(200)).expect("configured");
+        first.wait_status("standing still again", |status| {
+            status["paused_for"] == "freeze"
+        });
+        proxy.heal();
+        first.wait_status("protected and running", |status| {
+            status["state"] == "protected" && status["guest"] == "running"
+        });
+        assert!(first.status()["paused_for"].is_null());
+        traffic.flows(20);
+        traffic.finish();
+        assert_eq!(second.status()["state"], "in-sync");
+
+        // Ended by order it is gone on both, as if it had powered itself off.
+        first
+            .order(json!({"command": "check-guest"}))
+            .expect("well");
+        second
+            .order(json!({"command": "check-guest"}))
+            .expect("well");
+        first.order(json!({"command": "end-guest"})).expect("ended");
+        first.wait_state("ended");
+        second.wait_state("empty");
+        first
+            .order(json!({"command": "end-guest"}))
+            .expect_err("ended already");
+        first.stop();
+        second.stop();
+    });
+}

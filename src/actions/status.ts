@@ -62,6 +62,10 @@ function describeProgress(progress: Fields): string {
 
 /** For what a guest that stands still waits; an engine of another version may have other reasons. */
 const pausedFor = new Map([
+  [
+    'freeze',
+    'the other host has been away for freeze_timeout; it runs on when that is back, or known to be outdated',
+  ],
   ['hold', 'the outputs that wait for the other host come near hold_mib'],
   ['ack', 'commit is sync, and the other host has not acknowledged the last checkpoint'],
   [

@@ -9,6 +9,7 @@ export const tuning = v.strictObject({
   latency_budget_ms: integer(0, 1000),
   paused_max_percent: integer(10, 100),
   compression: v.picklist(['off', 'lz4', 'zstd', 'auto'], 'must be off, lz4, zstd or auto'),
+  freeze_timeout_ms: integer(0, 86_400_000),
 });
 
 export type Tuning = v.InferOutput<typeof tuning>;

@@ -159,5 +159,6 @@ export function tuningOf(values: ParameterValues): Tuning {
     latency_budget_ms: values.latency_budget / MS,
     paused_max_percent: values.paused_max,
     compression: values.compression,
+    freeze_timeout_ms: values.freeze_timeout / MS,
   };
 }

@@ -24,7 +24,7 @@ export class EngineRefusal extends AgentError {
   readonly engine_code: string;
 
   constructor(engineCode: string, message: string) {
-    super('refused', message);
+    super(engineCode === 'bad-request' ? 'protocol' : 'refused', message);
     this.engine_code = engineCode;
   }
 
@@ -105,6 +105,16 @@ export class EngineClient {
   /** Asks the guest to power itself off; returns when it has been asked. */
   async pressPowerButton(): Promise<void> {
     await this.#ask({ command: 'press-power-button' }, emptyReply, limits.engine_command_ms);
+  }
+
+  /** Ends the guest as if it had powered itself off: no replica of it goes on. Its state becomes `ended` some time later. */
+  async endGuest(): Promise<void> {
+    await this.#ask({ command: 'end-guest' }, emptyReply, limits.engine_command_ms);
+  }
+
+  /** Has QEMU say how the guest is. @throws EngineRefusal guest-broken */
+  async checkGuest(timeoutMs: number): Promise<void> {
+    await this.#ask({ command: 'check-guest' }, emptyReply, timeoutMs);
   }
 
   /** Makes the engine log so much from now on. */

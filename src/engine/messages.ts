@@ -103,7 +103,7 @@ export const nothingChangedCodes = [
   'stale-generation',
   'peer-not-outdated',
 ] as const;
-export const engineErrorCodes = [...nothingChangedCodes, 'timeout', 'engine-failed'] as const;
+export const engineErrorCodes = [...nothingChangedCodes, 'timeout', 'guest-broken', 'engine-failed'] as const;
 export type EngineErrorCode = (typeof engineErrorCodes)[number];
 
 const envelope = { v: v.literal(1), id: count };
@@ -140,6 +140,8 @@ export const engineRequest = v.variant('command', [
   v.strictObject({ ...command('configure'), tuning: tuningChange }),
   v.strictObject({ ...command('log-level'), level: v.picklist(logLevels) }),
   v.strictObject(command('press-power-button')),
+  v.strictObject(command('end-guest')),
+  v.strictObject(command('check-guest')),
   v.strictObject(command('stop')),
 ]);
 type Bare<Request> = Request extends unknown ? Omit<Request, 'v' | 'id'> : never;

@@ -31,7 +31,7 @@ export const exitMeanings: Readonly<Record<ExitCode, string>> = {
   8: 'monitor: promoted, the guest is protected, or its outputs are held (frozen).',
   9: 'monitor: promoted, the guest is lost, or its engine hangs or does not answer.',
   190: 'recurring monitor, unpromoted: the replica is being built.',
-  191: 'recurring monitor, promoted: the guest runs without a complete replica.',
+  191: 'recurring monitor, promoted: the guest runs without a complete replica, or is paused (freeze_timeout).',
 };
 
 /**

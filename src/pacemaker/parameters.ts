@@ -129,6 +129,14 @@ dropped.`,
     short: 'When the other node counts as lost',
     long: 'The other node counts as lost when it has not acknowledged a checkpoint for this long.',
   }),
+  freeze_timeout: parameter({
+    kind: time(MS, 0, 86_400 * S),
+    fallback: '60s',
+    reloadable: true,
+    short: 'When a frozen guest is paused',
+    long: `A guest whose outputs have waited for this long because the other node, or the word that it is outdated, does not come
+(frozen) stands still until they may go. It runs on by itself then. 0: never.`,
+  }),
   time_catch_up: parameter({
     kind: time(MS, 0, 86_400 * S),
     fallback: '15s',

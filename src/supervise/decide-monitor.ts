@@ -7,7 +7,8 @@ export type Phase = 'starting' | 'running' | 'failed' | 'lost' | 'stopping';
 export interface MonitorEvidence {
   readonly phase: Phase;
   /** undefined: the engine does not answer. */
-  readonly engine: Pick<EngineStatus, 'role' | 'state' | 'data_thread_idle_ms' | 'sync_progress'> | undefined;
+  readonly engine:
+    Pick<EngineStatus, 'role' | 'state' | 'data_thread_idle_ms' | 'sync_progress' | 'paused_for'> | undefined;
   /** The guest ran here when the engine was last heard of. */
   readonly was_promoted: boolean;
   readonly failure: string | undefined;
@@ -54,8 +55,15 @@ export function decideMonitor({ phase, engine, was_promoted, failure }: MonitorE
   }
   switch (engine.state) {
     case 'protected':
-    case 'frozen':
       return plain(exitCode.promoted);
+    case 'frozen':
+      return engine.paused_for === 'freeze'
+        ? {
+            code: exitCode.promoted,
+            recurring: exitCode.degraded_promoted,
+            reason: 'frozen for freeze_timeout: the guest is paused until the other node is back',
+          }
+        : plain(exitCode.promoted);
     case 'solo':
     case 'syncing':
       return {

@@ -5,7 +5,7 @@ import type { SyncWord } from './durable-state.js';
 export interface ShownEvidence {
   readonly phase: Phase;
   /** undefined: it does not answer, or there is none. */
-  readonly engine: Pick<EngineStatus, 'state' | 'sync_progress' | 'guest_lag_ms'> | undefined;
+  readonly engine: Pick<EngineStatus, 'state' | 'sync_progress' | 'guest_lag_ms' | 'paused_for'> | undefined;
   readonly sync: SyncWord;
 }
 
@@ -29,8 +29,10 @@ export function decideShown({ phase, engine, sync }: ShownEvidence): string | nu
   switch (engine.state) {
     case 'solo':
     case 'protected':
-    case 'frozen':
       return `${engine.state}${lag}`;
+    case 'frozen':
+      // The clocks of one that is paused are behind by more each second, and nobody can do anything about that.
+      return engine.paused_for === 'freeze' ? 'frozen, paused' : `frozen${lag}`;
     case 'syncing':
       return `syncing ${percent}%${lag}`;
     case 'receiving':

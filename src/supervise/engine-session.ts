@@ -3,7 +3,7 @@ import type { Logger } from 'pino';
 import { awaitReady, startEngine } from '../engine/child.js';
 import { EngineClient, withEngine } from '../engine/client.js';
 import { engineEndError, logSize, readLastWords } from '../engine/last-words.js';
-import type { DemoteOutcome, EngineEvent, EngineStatus } from '../engine/messages.js';
+import type { DemoteOutcome, EngineEvent, EngineStatus, TuningChange } from '../engine/messages.js';
 import { AgentError, messageOf } from '../common/error.js';
 import { limits } from '../common/limits.js';
 import type { LogLevel } from '../common/log-level.js';
@@ -122,6 +122,21 @@ export class EngineSession {
   /** Asks the guest to power itself off. */
   pressPowerButton(): Promise<void> {
     return this.#run((engine) => engine.pressPowerButton());
+  }
+
+  /** Ends the guest as if it had powered itself off. */
+  endGuest(): Promise<void> {
+    return this.#run((engine) => engine.endGuest());
+  }
+
+  /** Has QEMU say how the guest is, beside any command that is under way. @throws EngineRefusal guest-broken */
+  checkGuest(timeoutMs: number): Promise<void> {
+    return withEngine(this.#paths.engine_socket, (engine) => engine.checkGuest(timeoutMs));
+  }
+
+  /** Changes how the guest is kept in step, for this engine's life. */
+  configure(change: TuningChange): Promise<void> {
+    return this.#run((engine) => engine.configure(change));
   }
 
   /** Synchronizes and logs differently from now on. */

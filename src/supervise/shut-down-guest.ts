@@ -29,6 +29,8 @@ export async function shutDownGuest(
         session.promote('hot', generation, Math.max(deadline - Date.now(), 1)),
       );
     } else if (!RUNNING.includes(engine.state)) return;
+    // One that is paused because nobody acknowledges its outputs would not hear it.
+    if (engine.paused_for === 'freeze') await session.configure({ freeze_timeout_ms: 0 });
     await session.pressPowerButton();
     log.info('the guest has been asked to power itself off');
     if (await ended(session, deadline)) log.info('the guest has powered itself off');

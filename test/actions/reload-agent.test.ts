@@ -16,6 +16,7 @@ const tuning = {
   latency_budget_ms: 5,
   paused_max_percent: 75,
   compression: 'auto',
+  freeze_timeout_ms: 60_000,
 };
 
 test('other values go to the running engine, and to whoever supervises it later', async () => {

@@ -22,6 +22,7 @@ test('what is left out, or empty, is what the table says', () => {
     epoch_mib: 16,
     hold_mib: 4,
     ack_timeout: 3_000_000,
+    freeze_timeout: 60_000_000,
     time_catch_up: 15_000_000,
     wake_latency: 0,
     tracker: 'auto',

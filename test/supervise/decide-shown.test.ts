@@ -14,7 +14,7 @@ const progress = {
 };
 
 function shown(state: State, more: Partial<ShownEvidence> = {}, lag_ms: number | null = null): string | null {
-  const engine = { state, sync_progress: progress, guest_lag_ms: lag_ms };
+  const engine = { state, sync_progress: progress, guest_lag_ms: lag_ms, paused_for: null };
   return decideShown({ phase: 'running', engine, sync: 'protected', ...more });
 }
 
@@ -37,6 +37,13 @@ test('what is outdated or lost, and clocks that are behind, are named', () => {
   expect(shown('empty', { sync: 'outdated' })).toBe('outdated');
   expect(shown('protected', {}, 999)).toBe('protected');
   expect(shown('frozen', {}, 3200)).toBe('frozen, clocks 3 s behind');
+  const engine = {
+    state: 'frozen',
+    sync_progress: null,
+    guest_lag_ms: 64_000,
+    paused_for: 'freeze',
+  } as const;
+  expect(shown('frozen', { engine })).toBe('frozen, paused');
   expect(shown('protected', { phase: 'lost' })).toBe('lost');
   expect(decideShown({ phase: 'starting', engine: undefined, sync: 'none' })).toBeNull();
 });

@@ -260,6 +260,14 @@ describe('decideMonitor', () => {
     expect(verdict).toMatchObject({ code, recurring });
   });
 
+  test('a frozen guest that is paused is a degraded one that lives: nothing restarts it', () => {
+    const engine = status({ role: 'primary', state: 'frozen', guest: 'paused', paused_for: 'freeze' });
+    const verdict = decideMonitor({ phase: 'running', engine, was_promoted: true, failure: undefined });
+    expect(verdict).toMatchObject({ code: 8, recurring: 191 });
+    expect(verdict.reason).toContain('the guest is paused until the other node is back');
+    expect(Buffer.byteLength(verdict.reason ?? '')).toBeLessThanOrEqual(128);
+  });
+
   test.each([
     ['primary', 9],
     ['secondary', 1],

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use kemari_engine::guest::clock::{CapturedAt, GuestTime};
 use kemari_engine::guest::pages::PageSet;
-use kemari_engine::guest::{AfterSave, GuestError, Start, Trial, Vm};
+use kemari_engine::guest::{AfterSave, GuestError, RunState, Start, Trial, Vm};
 use kemari_engine::link::{Caller, Dial, Dialed};
 use kemari_engine::qmp::GuestEvent;
 use kemari_engine::release::Device;
@@ -80,6 +80,9 @@ impl Vm for Waiting {
         None
     }
     fn press_power_button(&mut self) -> Result<(), GuestError> {
+        unreachable!("nobody orders it")
+    }
+    fn run_state(&mut self) -> Result<RunState, GuestError> {
         unreachable!("nobody orders it")
     }
     fn announce(&mut self) -> Result<(), GuestError> {

@@ -57,6 +57,8 @@ pub struct Tuning {
     pub paused_max_percent: u8,
     /// Whether what travels is packed.
     pub compression: Compression,
+    /// A guest that is frozen for so long stands still until its outputs may go again, milliseconds; 0: it runs on.
+    pub freeze_timeout_ms: u32,
 }
 
 /// A change of some of the settings.
@@ -81,6 +83,9 @@ pub struct TuningChange {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[expect(missing_docs, reason = "said at the first field")]
     pub compression: Option<Compression>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[expect(missing_docs, reason = "said at the first field")]
+    pub freeze_timeout_ms: Option<u32>,
 }
 
 /// A setting that is out of its bounds.
@@ -120,6 +125,12 @@ impl Tuning {
                 10..=100,
                 "10 to 100 are possible; 100 is no bound",
             ),
+            (
+                "freeze_timeout_ms",
+                self.freeze_timeout_ms,
+                0..=86_400_000,
+                "0 to 86400000 are possible; 0 is never",
+            ),
         ] {
             if !range.contains(&value) {
                 return Err(TuningError {
@@ -144,6 +155,7 @@ impl Tuning {
             latency_budget_ms: change.latency_budget_ms.unwrap_or(self.latency_budget_ms),
             paused_max_percent: change.paused_max_percent.unwrap_or(self.paused_max_percent),
             compression: change.compression.unwrap_or(self.compression),
+            freeze_timeout_ms: change.freeze_timeout_ms.unwrap_or(self.freeze_timeout_ms),
         };
         changed.check().map(|()| changed)
     }
@@ -156,6 +168,12 @@ impl Tuning {
     /// [`Tuning::latency_budget_ms`].
     pub fn latency_budget(&self) -> Duration {
         Duration::from_millis(u64::from(self.latency_budget_ms))
+    }
+
+    /// [`Tuning::freeze_timeout_ms`]; nothing if a frozen guest is never stopped.
+    pub fn freeze_timeout(&self) -> Option<Duration> {
+        (self.freeze_timeout_ms > 0)
+            .then(|| Duration::from_millis(u64::from(self.freeze_timeout_ms)))
     }
 }
 
@@ -170,6 +188,7 @@ mod tests {
         latency_budget_ms: 5,
         paused_max_percent: 60,
         compression: Compression::Auto,
+        freeze_timeout_ms: 60_000,
     };
 
     #[test]
@@ -199,6 +218,10 @@ mod tests {
             (
                 r#"{"paused_max_percent":9}"#,
                 "paused_max_percent is 9: 10 to",
+            ),
+            (
+                r#"{"freeze_timeout_ms":86400001}"#,
+                "freeze_timeout_ms is 86400001: 0 to",
             ),
         ] {
             let change: TuningChange = serde_json::from_str(change).expect("well-formed");

@@ -42,6 +42,10 @@ pub enum OrderCommand {
     },
     /// Ask the guest to power itself off.
     PressPowerButton,
+    /// End the guest as if it had powered itself off.
+    EndGuest,
+    /// Ask QEMU how the guest is.
+    CheckGuest,
     /// End QEMU and the engine.
     Stop,
 }

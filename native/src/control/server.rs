@@ -240,6 +240,8 @@ impl<W: AsFd> Room<W> {
             Command::RestartStatistics {} => OrderCommand::RestartStatistics,
             Command::Configure { tuning } => OrderCommand::Configure { tuning },
             Command::PressPowerButton {} => OrderCommand::PressPowerButton,
+            Command::EndGuest {} => OrderCommand::EndGuest,
+            Command::CheckGuest {} => OrderCommand::CheckGuest,
             Command::Stop {} => OrderCommand::Stop,
         };
         if client.pending_orders == MAX_PENDING_ORDERS {

@@ -25,6 +25,7 @@ use crate::guest::monitor::{AfterSave, Monitor};
 use crate::guest::output::last_line;
 use crate::guest::pages::PageSet;
 use crate::guest::platform::Platform;
+use crate::guest::run_state::RunState;
 use crate::guest::scratch::Scratch;
 use crate::guest::state_gate::StateGate;
 use crate::guest::vnc;
@@ -373,6 +374,15 @@ impl Guest {
     pub fn press_power_button(&mut self) -> Result<(), GuestError> {
         self.monitor.execute("system_powerdown", &json!({}))?;
         Ok(())
+    }
+
+    /// How QEMU says that the guest is.
+    ///
+    /// # Errors
+    /// A [`GuestError`].
+    pub fn run_state(&mut self) -> Result<RunState, GuestError> {
+        let answer = self.monitor.execute("query-status", &json!({}))?;
+        Ok(RunState::from_answer(&answer))
     }
 
     /// How QEMU ended, once its pidfd says that it has.

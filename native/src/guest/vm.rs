@@ -8,6 +8,7 @@ use crate::guest::error::GuestError;
 use crate::guest::monitor::AfterSave;
 use crate::guest::pages::PageSet;
 use crate::guest::process::Guest;
+use crate::guest::run_state::RunState;
 use crate::qmp::GuestEvent;
 use crate::spec::Spec;
 use crate::sys::memory::SharedMapping;
@@ -112,6 +113,8 @@ pub trait Vm {
     fn stopped_at(&self) -> Option<SystemTime>;
     /// Asks the guest to power itself off, as the button of a machine does. It may not listen.
     fn press_power_button(&mut self) -> Result<(), GuestError>;
+    /// See [`Guest::run_state`].
+    fn run_state(&mut self) -> Result<RunState, GuestError>;
     /// Announces the guest's address to the network.
     fn announce(&mut self) -> Result<(), GuestError>;
     /// Has the guest's display shown here, if it has one.
@@ -209,6 +212,10 @@ impl Vm for Guest {
 
     fn press_power_button(&mut self) -> Result<(), GuestError> {
         Self::press_power_button(self)
+    }
+
+    fn run_state(&mut self) -> Result<RunState, GuestError> {
+        Self::run_state(self)
     }
 
     fn announce(&mut self) -> Result<(), GuestError> {

@@ -24,8 +24,10 @@ use crate::checkpoint::{Part, Statistics, Tuning, TuningChange, TuningError};
 use crate::clock::Clock;
 use crate::control::messages::GuestState;
 use crate::control::messages::{PauseParts, PromotionTimes, Quantiles};
-use crate::control::{Event, EventSender, Order, Role, State, StatusBoard};
-use crate::guest::GuestError;
+use crate::control::{
+    ErrorCode, Event, EventSender, OkBody, Order, ReplyHandle, Role, State, StatusBoard,
+};
+use crate::guest::{GuestError, RunState, Vm};
 use crate::limits::Sizes;
 use crate::release::Outlet;
 use crate::spec::Spec;
@@ -200,4 +202,16 @@ impl<P: Ports> Engine<P> {
             }
         });
     }
+}
+
+/// Answers whether QEMU finds its guest well. That it answers at all says the most.
+fn check_guest<V: Vm>(guest: &mut V, reply: ReplyHandle) -> Result<(), Fatal> {
+    match guest.run_state()? {
+        RunState::Sound => reply.ok(OkBody::Empty),
+        RunState::Broken(word) => reply.error(
+            ErrorCode::GuestBroken,
+            format!("QEMU has stopped the guest for good ({word}): see its log"),
+        ),
+    }
+    Ok(())
 }

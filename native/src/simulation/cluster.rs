@@ -270,6 +270,11 @@ impl Cluster {
                 self.pending.clear();
             }
             12 => self.order(other, OrderCommand::Demote { timeout_ms: 0 }),
+            15 => {
+                // A guest that somebody finds sick, or only looks at.
+                let looks = [OrderCommand::EndGuest, OrderCommand::CheckGuest];
+                self.order(owner, looks[self.world.below(2)]);
+            }
             13 if self.state(owner) == Some(State::Frozen) => {
                 // The other one is believed: this one is fenced.
                 self.crash(owner);
@@ -314,6 +319,7 @@ impl Cluster {
             sync_mode: Some(
                 [SyncMode::Event, SyncMode::Interval, SyncMode::Adaptive][chance.usize(0..3)],
             ),
+            freeze_timeout_ms: Some([0, 1, 300, 5000][chance.usize(0..4)]),
             ..TuningChange::default()
         });
         self.order(node, OrderCommand::Configure { tuning });

@@ -133,6 +133,7 @@ impl Node {
         let platform = Platform::of(Accel::Tcg, Kind::PageTables);
         let mut spec = spec(number, world.nodes);
         let (hold_bytes, staging_pages) = world.with_chance(|chance| {
+            spec.tuning.freeze_timeout_ms = [0, 300, 60_000][chance.usize(0..3)];
             let hold = [1_500, 6_000, 40_000, 1 << 20][chance.usize(0..4)];
             (hold, [4, 16, 64][chance.usize(0..3)])
         });

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use kemari_engine::guest::clock::{CapturedAt, GuestTime};
 use kemari_engine::guest::pages::PageSet;
-use kemari_engine::guest::{AfterSave, GuestError, Vm};
+use kemari_engine::guest::{AfterSave, GuestError, RunState, Vm};
 use kemari_engine::qmp::GuestEvent;
 use kemari_engine::spec::Spec;
 use kemari_engine::wire::Fingerprint;
@@ -116,6 +116,9 @@ impl Vm for Busy {
         None
     }
     fn press_power_button(&mut self) -> Result<(), GuestError> {
+        unreachable!("nobody orders it")
+    }
+    fn run_state(&mut self) -> Result<RunState, GuestError> {
         unreachable!("nobody orders it")
     }
     fn announce(&mut self) -> Result<(), GuestError> {

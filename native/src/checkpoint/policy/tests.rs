@@ -22,6 +22,7 @@ fn tuning(sync_mode: SyncMode) -> Tuning {
         latency_budget_ms: 5,
         paused_max_percent: 100,
         compression: Compression::Auto,
+        freeze_timeout_ms: 0,
     }
 }
 

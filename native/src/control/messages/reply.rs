@@ -37,6 +37,8 @@ pub enum ErrorCode {
     PeerNotOutdated,
     /// Not done within the time given.
     Timeout,
+    /// QEMU has stopped the guest for good.
+    GuestBroken,
     /// The engine or QEMU failed.
     EngineFailed,
 }

@@ -56,6 +56,10 @@ pub enum Command {
     },
     /// Ask the guest to power itself off.
     PressPowerButton {},
+    /// End the guest as if it had powered itself off: no replica of it goes on.
+    EndGuest {},
+    /// Ask QEMU how the guest is; an answer without an error says that it is well.
+    CheckGuest {},
     /// End QEMU and the engine.
     Stop {},
 }

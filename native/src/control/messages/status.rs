@@ -68,6 +68,8 @@ pub enum PausedFor {
     /// For the ack of the last checkpoint: since that it has run for `max_epoch_age_ms` or written `max_epoch_bytes`. Or for the
     /// link, since it has written sixteen times as much without one.
     Epoch,
+    /// For the other host: without it for `freeze_timeout_ms` its outputs went nowhere.
+    Freeze,
 }
 
 /// How the engines speak to each other.

@@ -38,6 +38,7 @@ pub(super) fn status() -> Status {
             latency_budget_ms: 5,
             paused_max_percent: 75,
             compression: Compression::Auto,
+            freeze_timeout_ms: 60_000,
         },
         qemu_pid: None,
     })

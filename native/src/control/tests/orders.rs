@@ -100,6 +100,14 @@ fn every_order_reaches_the_data_thread_and_errors_reach_the_caller() {
             json!({"v":1,"id":9,"command":"press-power-button"}),
             OrderCommand::PressPowerButton,
         ),
+        (
+            json!({"v":1,"id":10,"command":"end-guest"}),
+            OrderCommand::EndGuest,
+        ),
+        (
+            json!({"v":1,"id":11,"command":"check-guest"}),
+            OrderCommand::CheckGuest,
+        ),
         (json!({"v":1,"id":7,"command":"stop"}), OrderCommand::Stop),
     ] {
         caller.send(&request.to_string());

@@ -83,7 +83,7 @@ impl<P: Ports> Primary<P> {
     /// When the next one is due. A guest that stands still because of what it has sent or written gains nothing by
     /// waiting.
     pub(super) fn checkpoint_due(&self) -> Instant {
-        if self.standing.for_hold || self.standing.for_epoch {
+        if self.standing.for_hold || self.standing.for_epoch || self.standing.for_freeze {
             self.policy.last_capture()
         } else {
             self.policy.due()
@@ -275,7 +275,7 @@ impl<P: Ports> Primary<P> {
             self.policy.resumed(engine.now());
         }
         self.end_epoch_pause(engine)?;
-        if self.halt.is_none() && !self.standing.for_hold {
+        if self.halt.is_none() && !self.standing.for_hold && !self.standing.for_freeze {
             self.pause = Some((paused_at, stopwatch));
         }
         Ok(())

@@ -79,7 +79,7 @@ enum Mode {
 /// Why a guest does not run on here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Halt {
-    /// It powered itself off.
+    /// It powered itself off, or was ended as if it had.
     PoweredOff,
     /// It is being demoted.
     Demoted,
@@ -236,6 +236,7 @@ impl<P: Ports> Primary<P> {
         self.end_sync_pause(engine)?;
         self.bound_epoch(engine)?;
         self.throttle(engine)?;
+        self.bound_freeze(engine)?;
         self.brake(engine)?;
         self.advance_baseline(engine)?;
         if self.wants_checkpoint(engine) {
@@ -269,7 +270,10 @@ impl<P: Ports> Primary<P> {
     fn take_events(&mut self, engine: &mut Engine<P>) {
         while let Some(event) = self.guest.next_event() {
             match event {
-                GuestEvent::PoweredOff => self.guest_ended(engine),
+                GuestEvent::PoweredOff => {
+                    tracing::info!(generation = self.generation, "the guest powered itself off");
+                    self.guest_ended(engine);
+                }
                 GuestEvent::Stopped(at) => {
                     self.stood_still_at = Some(SystemTime::UNIX_EPOCH + at);
                 }
@@ -292,9 +296,8 @@ impl<P: Ports> Primary<P> {
         }
     }
 
-    /// The guest powered itself off: that ends its generation. A replica must not bring it back to life.
+    /// The guest has come to its end, which ends its generation. A replica must not bring it back to life.
     fn guest_ended(&mut self, engine: &mut Engine<P>) {
-        tracing::info!(generation = self.generation, "the guest powered itself off");
         self.halt = Some(Halt::PoweredOff);
         self.last_acked = false;
         // Guarded: its last outputs still go by a checkpoint, and then the secondary is told.

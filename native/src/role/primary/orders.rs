@@ -9,6 +9,7 @@ use crate::guest::Vm;
 use crate::link::Door;
 use crate::release::Solo;
 use crate::role::admission::{Ourselves, identify};
+use crate::role::check_guest;
 use crate::wire::RefuseCode;
 
 impl<P: Ports> Primary<P> {
@@ -42,6 +43,8 @@ impl<P: Ports> Primary<P> {
                     reply.configured(configured);
                 }
                 OrderCommand::PressPowerButton => self.press_power_button(reply)?,
+                OrderCommand::EndGuest => self.end_guest(engine, reply)?,
+                OrderCommand::CheckGuest => check_guest(&mut self.guest, reply)?,
                 OrderCommand::Stop => {
                     reply.ok(OkBody::Empty);
                     return Ok(Some(Next::Stopped));
@@ -101,6 +104,23 @@ impl<P: Ports> Primary<P> {
             return Ok(());
         }
         self.guest.press_power_button()?;
+        reply.ok(OkBody::Empty);
+        Ok(())
+    }
+
+    /// Ends a guest that must not go on anywhere. Its last outputs go out as those of one that has powered itself off.
+    fn end_guest(&mut self, engine: &mut Engine<P>, reply: ReplyHandle) -> Result<(), Fatal> {
+        if self.halt.is_some() || matches!(self.mode, Mode::Parked | Mode::Ended) {
+            reply.error(ErrorCode::WrongRole, "the guest does not run here any more");
+            return Ok(());
+        }
+        self.guest.pause()?;
+        // It may have powered itself off just before.
+        self.take_events(engine);
+        if self.halt.is_none() {
+            tracing::info!(generation = self.generation, "the guest is ended by order");
+            self.guest_ended(engine);
+        }
         reply.ok(OkBody::Empty);
         Ok(())
     }

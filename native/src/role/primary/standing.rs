@@ -1,6 +1,9 @@
 //! Why a guest that has somewhere to run stands still for a while, and how it goes on.
 
+use std::time::Instant;
+
 use super::{Engine, Fatal, Mode, Ports, Primary, alive};
+use crate::control::State;
 use crate::control::messages::PausedFor;
 use crate::fault::{Fault, makes};
 use crate::guest::Vm;
@@ -19,21 +22,26 @@ pub(super) struct Standing {
     pub(super) for_ack: bool,
     /// The running epoch has reached a bound, and the one before is still on its way.
     pub(super) for_epoch: bool,
+    /// Its outputs have gone nowhere for too long.
+    pub(super) for_freeze: bool,
     /// It writes faster than the link carries, and a baseline is on its way.
     pub(super) for_baseline: bool,
     /// How often the hold was nearly full, and how often an epoch reached a bound.
     times: [u64; 2],
+    /// Since when it is frozen.
+    frozen_since: Option<Instant>,
 }
 
 impl Standing {
     /// Whether there is a reason.
     pub(super) fn still(&self) -> bool {
-        self.for_hold || self.for_ack || self.for_epoch || self.for_baseline
+        self.for_hold || self.for_ack || self.for_epoch || self.for_freeze || self.for_baseline
     }
 
     /// The reason that is shown. As short as those of checkpoints are the stops of a brake.
     pub(super) fn shown(&self) -> Option<PausedFor> {
         [
+            (self.for_freeze, PausedFor::Freeze),
             (self.for_hold, PausedFor::Hold),
             (self.for_ack, PausedFor::Ack),
             (self.for_epoch, PausedFor::Epoch),
@@ -137,6 +145,38 @@ impl<P: Ports> Primary<P> {
             (None, None) => None,
         }
         .filter(|_| is_bounded)
+    }
+
+    /// Stops a guest that has been frozen for too long: what it does is seen by nobody, its clocks and those of whom it talks to
+    /// run out, and all of it is lost if the other host goes on. It runs on as soon as its outputs may go.
+    pub(super) fn bound_freeze(&mut self, engine: &Engine<P>) -> Result<(), Fatal> {
+        let frozen = self.halt.is_none() && self.state().1 == State::Frozen;
+        let too_long = if frozen {
+            let now = engine.now();
+            let since = *self.standing.frozen_since.get_or_insert(now);
+            let timeout = engine.tuning.freeze_timeout();
+            timeout.is_some_and(|timeout| now.saturating_duration_since(since) >= timeout)
+        } else {
+            self.standing.frozen_since = None;
+            false
+        };
+        match (too_long, self.standing.for_freeze) {
+            (true, false) => {
+                tracing::warn!(
+                    after_ms = engine.tuning.freeze_timeout_ms,
+                    "nothing acknowledges the guest's outputs: it is paused until {} is back or it may go on alone",
+                    self.peer(engine)
+                );
+                self.standing.for_freeze = true;
+                self.stand_still(engine)
+            }
+            (false, true) => {
+                tracing::info!("the guest does not wait for the other host any more");
+                self.standing.for_freeze = false;
+                self.run_on(engine)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The epoch at whose bound the guest stands still has been captured, or is no part of a transaction any more.

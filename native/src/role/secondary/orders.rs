@@ -1,7 +1,7 @@
 //! What the supervisor orders.
 
 use super::super::replica::ReplicaState;
-use super::super::{Engine, Fatal, Next, Ports};
+use super::super::{Engine, Fatal, Next, Ports, check_guest};
 use super::connection::Connection;
 use super::{Secondary, Turn};
 use crate::control::{ErrorCode, OkBody, Order, OrderCommand, PromoteMode};
@@ -41,6 +41,7 @@ impl<P: Ports> Secondary<P> {
             OrderCommand::Demote { .. }
             | OrderCommand::EnterSolo { .. }
             | OrderCommand::PressPowerButton
+            | OrderCommand::EndGuest
             | OrderCommand::RestartStatistics => order.reply.error(
                 ErrorCode::WrongRole,
                 format!(
@@ -48,6 +49,7 @@ impl<P: Ports> Secondary<P> {
                     self.replica.state
                 ),
             ),
+            OrderCommand::CheckGuest => check_guest(&mut self.guest, order.reply)?,
             OrderCommand::Configure { tuning } => {
                 order.reply.configured(engine.configure(&tuning));
             }

@@ -10,7 +10,7 @@ use crate::clock::Clock;
 use crate::guest::clock::{CapturedAt, GuestTime};
 use crate::guest::dirty::TrackerError;
 use crate::guest::pages::PageSet;
-use crate::guest::{AfterSave, GuestError, Ram, Start, Trial, Vm};
+use crate::guest::{AfterSave, GuestError, Ram, RunState, Start, Trial, Vm};
 use crate::qmp::GuestEvent;
 use crate::simulation::invariant::Invariant;
 use crate::simulation::stamp::Stamp;
@@ -272,6 +272,10 @@ impl Vm for SimulatedVm {
     fn press_power_button(&mut self) -> Result<(), GuestError> {
         // It powers itself off when it likes to.
         Ok(())
+    }
+
+    fn run_state(&mut self) -> Result<RunState, GuestError> {
+        Ok(RunState::Sound)
     }
 
     fn announce(&mut self) -> Result<(), GuestError> {
