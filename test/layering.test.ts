@@ -62,5 +62,10 @@ test('only one place starts programs, per kind of program', async () => {
     expect([file, targets.includes('node:child_process')]).toEqual([file, false]);
     if (targets.includes('execa')) starters.push(file);
   }
-  expect(starters.sort()).toEqual(['engine/child.ts', 'pacemaker/tools.ts', 'supervise/start-supervisor.ts']);
+  expect(starters.sort()).toEqual([
+    'actions/monitor-scripts.ts',
+    'engine/child.ts',
+    'pacemaker/tools.ts',
+    'supervise/start-supervisor.ts',
+  ]);
 });

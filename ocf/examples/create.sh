@@ -16,6 +16,7 @@ pcs resource create vm1 ocf:kemari:vm \
   op demote timeout=120s \
   op monitor interval=10s timeout=20s role=Unpromoted \
   op monitor interval=5s timeout=20s role=Promoted \
+  op monitor interval=31s timeout=30s role=Promoted OCF_CHECK_LEVEL=20 \
   promotable promoted-max=1 clone-max=2 interleave=true notify=false
 
 # What it does now, and how to move the guest by hand:

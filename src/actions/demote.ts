@@ -6,6 +6,7 @@ import type { Environment } from '../common/paths.js';
 import { askSupervisor } from '../supervise/client.js';
 import { endHungSupervisor, reviveSupervisor } from './await-supervisor.js';
 import { contextOf, wasStarted } from './context.js';
+import { isForced } from './force-stop.js';
 
 /** A guest that is dead is demoted: saying so is what lets Pacemaker promote the other node at once. */
 export async function demote(env: Environment): Promise<number> {
@@ -22,6 +23,10 @@ export async function demote(env: Environment): Promise<number> {
   }
   const left = deadline - Date.now();
   const engineBudget = Math.max(Math.floor(left - limits.action_margin_ms), 1);
-  await askSupervisor(paths.supervisor_socket, { command: 'demote', timeout_ms: engineBudget }, left);
+  const shutdown_ms = isForced(env)
+    ? 0
+    : Math.max(engineBudget - limits.end_guest_reserve_ms, Math.floor(engineBudget / 2));
+  const order = { command: 'demote', timeout_ms: engineBudget, shutdown_ms } as const;
+  await askSupervisor(paths.supervisor_socket, order, left);
   return exitCode.ok;
 }

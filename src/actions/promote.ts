@@ -19,15 +19,21 @@ export async function promote(env: Environment): Promise<number> {
   const ask = async () => {
     const left = deadline - Date.now();
     const timeout_ms = Math.max(Math.floor(left - limits.answer_ms), 1);
-    await askSupervisor(paths.supervisor_socket, { command: 'promote', timeout_ms }, left);
+    return await askSupervisor(paths.supervisor_socket, { command: 'promote', timeout_ms }, left);
   };
+  let answer;
   try {
-    await ask();
+    answer = await ask();
   } catch (error) {
     if (toAgentError(error, 'protocol').code !== 'not-running') throw error;
     const { reviveSupervisor } = await import('./await-supervisor.js');
     await reviveSupervisor(paths, env, deadline - Date.now());
-    await ask();
+    answer = await ask();
+  }
+  const scripts = env['OCF_RESKEY_monitor_scripts'] ?? '';
+  if (answer['promoted'] === 'cold' && scripts !== '') {
+    const { awaitBoot } = await import('./await-boot.js');
+    await awaitBoot(paths, env, deadline);
   }
   return exitCode.ok;
 }

@@ -1,7 +1,6 @@
 import { withEngine } from '../engine/client.js';
 import { actionBudget } from '../pacemaker/environment.js';
 import { exitCode } from '../pacemaker/exit-codes.js';
-import { parameters } from '../pacemaker/parameters.js';
 import { messageOf, toAgentError } from '../common/error.js';
 import { limits } from '../common/limits.js';
 import type { Environment, ResourcePaths } from '../common/paths.js';
@@ -13,6 +12,7 @@ import { readProcessRecord } from '../supervise/process-record.js';
 import { sweep } from '../supervise/sweep.js';
 import { reviveSupervisor } from './await-supervisor.js';
 import { contextOf, wasStarted } from './context.js';
+import { isForced } from './force-stop.js';
 import { nodeOf } from './node.js';
 import { tellDisk } from './tell-disk.js';
 
@@ -49,12 +49,6 @@ async function awake(paths: ResourcePaths, env: Environment, budgetMs: number): 
     if (!wasStarted(paths) || toAgentError(error, 'protocol').code !== 'not-running') throw error;
     await reviveSupervisor(paths, env, budgetMs);
   }
-}
-
-/** What is wrong with a parameter must not keep anything from being stopped. */
-function isForced(env: Environment): boolean {
-  const parsed = parameters.force_stop.kind.parse(env['OCF_RESKEY_force_stop'] ?? '');
-  return 'value' in parsed && parsed.value;
 }
 
 /** Without a supervisor: this process is the one owner of state.json once the old one is surely gone. */

@@ -3,6 +3,7 @@ import { readVm } from '../config/read-config.js';
 import { checkRequirements } from '../config/requirements.js';
 import { syncEnds } from '../config/sync-ends.js';
 import { exitCode } from '../pacemaker/exit-codes.js';
+import { checkLevel } from '../pacemaker/environment.js';
 import { readParameters } from '../pacemaker/parameters.js';
 import { AgentError } from '../common/error.js';
 import { libraryDir, type Environment } from '../common/paths.js';
@@ -15,7 +16,7 @@ import { addressesOf } from './sync-addresses.js';
  */
 export async function validateAll(env: Environment): Promise<number> {
   const values = readParameters(env);
-  if (Number(env['OCF_CHECK_LEVEL'] ?? 0) < 10) return exitCode.ok;
+  if (checkLevel(env) < 10) return exitCode.ok;
   await checkRequirements(await readVm(values.config), values);
   const libraries = libraryDir(env);
   for (const file of ['kemari-engine', 'libkemari_preload.so']) {

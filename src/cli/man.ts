@@ -44,9 +44,13 @@ export function agentPage(): string {
       long,
     );
   });
-  const actions = advice.map(({ name, timeout, interval, role }) =>
+  const actions = advice.map(({ name, timeout, interval, role, depth }) =>
     item(
-      role === undefined ? name : `${name} (${role})`,
+      [
+        name,
+        ...(role === undefined ? [] : [`(${role})`]),
+        ...(depth === undefined ? [] : [`OCF_CHECK_LEVEL=${depth}`]),
+      ].join(' '),
       `advised: timeout ${timeout}${interval === undefined ? '' : `, interval ${interval}`}`,
     ),
   );

@@ -41,6 +41,18 @@ export const limits = {
   kill_ms: 10_000,
   /** The engine's data thread said nothing for so long: it is stuck, the guest with it. */
   data_thread_stuck_ms: 15_000,
+  /** Between two tries of a monitor script that waits for a guest to boot. */
+  script_retry_ms: 1_000,
+  /** From the end of a monitor script's time to the end of all that it has started. */
+  script_end_ms: 500,
+  /** After outputs have waited: who talks to the guest needs so long to notice that they go again. */
+  flow_settle_ms: 3_000,
+  /** What is kept of a monitor script's output, bytes. */
+  script_output_bytes: 4_096,
+  /** Why a guest is sick. */
+  sickness_characters: 2_048,
+  /** What of a demote's time is kept for the end of a sick guest that does not power itself off. */
+  end_guest_reserve_ms: 10_000,
   /** One call of a cluster tool: attrd and corosync answer in 10 ms or are in trouble. */
   cluster_tool_ms: 2_000,
   /** Between two looks of the supervisor at everything. */

@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { access } from 'node:fs/promises';
+import { access, stat } from 'node:fs/promises';
 import { AgentError, messageOf, systemCodeOf } from '../common/error.js';
 import type { Vm } from '../domain/vm.js';
 import type { ParameterValues } from '../pacemaker/parameters.js';
@@ -20,6 +20,7 @@ export async function checkRequirements(vm: Vm, values: ParameterValues): Promis
     });
   }
   if (vm.video) await checkVideoFirmware();
+  for (const script of values.monitor_scripts) await checkScript(script);
   if (values.transport === 'tls') await checkSyncKey(values.key);
   const qemu = qemuOf(vm);
   await access(qemu, constants.X_OK).catch((error: unknown) => {
@@ -39,4 +40,17 @@ async function checkVideoFirmware(): Promise<void> {
       { cause: error },
     );
   });
+}
+
+async function checkScript(script: string): Promise<void> {
+  try {
+    if (!(await stat(script)).isFile()) throw new Error('it is no file');
+    await access(script, constants.X_OK);
+  } catch (error) {
+    throw new AgentError(
+      'missing-requirement',
+      `monitor script ${script} cannot be run on this host (${systemCodeOf(error) ?? messageOf(error)}): put it there, with chmod 755`,
+      { cause: error },
+    );
+  }
 }

@@ -7,13 +7,14 @@ const CONFIGURED: readonly string[] = ['start', 'stop', 'promote', 'demote', 'mo
 export function createCommand(resource: string, parameters: readonly string[]): string {
   const operations = advice
     .filter(({ name }) => CONFIGURED.includes(name))
-    .map(({ name, timeout, interval, role }) =>
+    .map(({ name, timeout, interval, role, depth }) =>
       [
         'op',
         name,
         ...(interval === undefined ? [] : [`interval=${interval}`]),
         `timeout=${timeout}`,
         ...(role === undefined ? [] : [`role=${role}`]),
+        ...(depth === undefined ? [] : [`OCF_CHECK_LEVEL=${depth}`]),
       ].join(' '),
     );
   return [

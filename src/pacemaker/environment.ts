@@ -26,3 +26,9 @@ export function actionBudget(env: Environment): number {
 export function isRecurring(env: Environment): boolean {
   return Number(env['OCF_RESKEY_CRM_meta_interval'] ?? 0) > 0;
 }
+
+/** How deep a monitor or a validation is to look: 0, 10, 20; the level of something that is no number is 0. */
+export function checkLevel(env: Environment): number {
+  const level = Number(env['OCF_CHECK_LEVEL'] ?? 0);
+  return Number.isFinite(level) ? level : 0;
+}

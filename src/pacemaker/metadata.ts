@@ -5,9 +5,11 @@ interface ActionAdvice {
   readonly timeout: string;
   readonly interval?: string;
   readonly role?: 'Promoted' | 'Unpromoted';
+  /** OCF_CHECK_LEVEL; of a monitor 0 if it is not said. */
+  readonly depth?: string;
 }
 
-/** start never waits for a sync; demote may have to finish one. The two monitors differ, as Pacemaker demands. */
+/** start never waits for a sync; demote may have to finish one. The monitors differ in their intervals, as Pacemaker demands. */
 export const advice: readonly ActionAdvice[] = [
   { name: 'start', timeout: '90s' },
   { name: 'stop', timeout: '120s' },
@@ -15,6 +17,7 @@ export const advice: readonly ActionAdvice[] = [
   { name: 'demote', timeout: '120s' },
   { name: 'monitor', timeout: '20s', interval: '10s', role: 'Unpromoted' },
   { name: 'monitor', timeout: '20s', interval: '5s', role: 'Promoted' },
+  { name: 'monitor', timeout: '30s', interval: '31s', role: 'Promoted', depth: '20' },
   { name: 'reload-agent', timeout: '20s' },
   { name: 'notify', timeout: '10s' },
   { name: 'meta-data', timeout: '5s' },
@@ -57,8 +60,9 @@ function parameterXml([name, one]: (typeof parameterList)[number]): string {
     </parameter>`;
 }
 
-function actionXml({ name, timeout, interval, role }: ActionAdvice): string {
-  return `    <action${attributes({ name, timeout, interval, depth: name === 'monitor' ? '0' : undefined, role })}/>`;
+function actionXml({ name, timeout, interval, role, depth }: ActionAdvice): string {
+  const level = depth ?? (name === 'monitor' ? '0' : undefined);
+  return `    <action${attributes({ name, timeout, interval, depth: level, role })}/>`;
 }
 
 /**

@@ -31,6 +31,22 @@ export function path(example: string): Kind<string> {
   };
 }
 
+/** Paths with spaces between; at most so many. */
+export function paths(example: string, most: number): Kind<readonly string[]> {
+  return {
+    type: 'string',
+    parse(text) {
+      const value = text.split(/\s+/).filter((one) => one !== '');
+      const wrong = value.find((one) => !/^\/[^\p{Cc}]{1,1023}$/u.test(one));
+      if (wrong !== undefined)
+        return refused(`absolute paths with spaces between, such as ${example}`, wrong);
+      return value.length <= most
+        ? { value }
+        : { complaint: `names ${value.length} scripts: at most ${most}` };
+    },
+  };
+}
+
 export function oneOf<const T extends string>(...words: readonly T[]): Kind<T> {
   return {
     type: 'string',

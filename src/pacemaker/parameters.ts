@@ -1,7 +1,7 @@
 import { AgentError } from '../common/error.js';
 import { logLevels } from '../common/log-level.js';
 import type { Environment } from '../common/paths.js';
-import { flag, oneOf, path, syncAddresses, time, whole, type Kind } from './parameter-kinds.js';
+import { flag, oneOf, path, paths, syncAddresses, time, whole, type Kind } from './parameter-kinds.js';
 
 /** A parameter of the agent. */
 export interface Parameter<T = unknown> {
@@ -164,6 +164,15 @@ that takes as much memory again, and about 0.1 s for each GiB in each checkpoint
     short: 'Run in a cluster without fencing',
     long: `true: a VM is started although fencing is turned off in the cluster. A host that only seems dead may then run the guest a
 second time: for tests, never for what matters.`,
+  }),
+  monitor_scripts: parameter({
+    kind: paths('/etc/kemari/vm1-web /etc/kemari/vm1-db', 16),
+    fallback: '',
+    reloadable: true,
+    short: 'Scripts that say whether the guest is well',
+    long: `Absolute paths of programs, with spaces between, that a monitor with OCF_CHECK_LEVEL=20 runs where the guest runs, one after
+the other, within its time-out. One that fails says that the guest is sick: it is ended on both nodes and booted anew. A promote that
+boots it is done when all of them succeed.`,
   }),
   autoset_utilization_cpu: parameter({
     kind: flag,

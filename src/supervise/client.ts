@@ -1,6 +1,7 @@
 import { AgentError, errorCodes, type ErrorCode } from '../common/error.js';
 import { LineChannel, type Message } from '../common/line-channel.js';
 import type { LogLevel } from '../common/log-level.js';
+import type { Flow } from './decide-sickness.js';
 import type { Tuning } from '../common/tuning.js';
 
 /**
@@ -11,6 +12,9 @@ export interface SupervisorStatus {
   readonly phase: string;
   readonly monitor: { readonly code: number; readonly recurring: number; readonly reason: string | null };
   readonly failure: { readonly code: ErrorCode; readonly message: string } | null;
+  /** Why the guest is held for sick, if it is. */
+  readonly sick: string | null;
+  readonly flow: Flow;
   /** Everything, for `kemari status`. */
   readonly details: Message;
 }
@@ -18,7 +22,9 @@ export interface SupervisorStatus {
 type Command =
   | { readonly command: 'ping' | 'status' }
   | { readonly command: 'stop'; readonly shutdown_ms: number }
-  | { readonly command: 'promote' | 'demote'; readonly timeout_ms: number }
+  | { readonly command: 'promote' | 'check'; readonly timeout_ms: number }
+  | { readonly command: 'demote'; readonly timeout_ms: number; readonly shutdown_ms: number }
+  | { readonly command: 'health'; readonly sick: string | null }
   | { readonly command: 'reload'; readonly tuning: Tuning; readonly log_level: LogLevel };
 
 function isObject(value: unknown): value is Message {
@@ -45,10 +51,20 @@ export async function askSupervisor(socket: string, command: Command, timeoutMs:
   }
 }
 
+/** Nothing flows of which nothing is known. */
+function flowOf(value: unknown): Flow {
+  const { flowing_ms, braked, generation } = isObject(value) ? value : {};
+  return {
+    flowing_ms: typeof flowing_ms === 'number' ? flowing_ms : null,
+    braked: braked !== false,
+    generation: typeof generation === 'number' ? generation : 0,
+  };
+}
+
 /** @throws AgentError like askSupervisor */
 export async function supervisorStatus(socket: string, timeoutMs: number): Promise<SupervisorStatus> {
   const details = await askSupervisor(socket, { command: 'status' }, timeoutMs);
-  const { phase, monitor, failure } = details as { phase?: unknown; monitor?: unknown; failure?: unknown };
+  const { phase, monitor, failure, sick, flow } = details as Readonly<Partial<Record<string, unknown>>>;
   if (
     typeof phase !== 'string' ||
     !isObject(monitor) ||
@@ -72,6 +88,8 @@ export async function supervisorStatus(socket: string, timeoutMs: number): Promi
       isObject(failure) && typeof failure['message'] === 'string'
         ? { code: errorCode(failure['code']), message: failure['message'] }
         : null,
+    sick: typeof sick === 'string' ? sick : null,
+    flow: flowOf(flow),
     details,
   };
 }

@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import { limits } from '../common/limits.js';
 import { logLevels } from '../common/log-level.js';
 import { tuning } from '../common/tuning.js';
 
@@ -11,7 +12,21 @@ export const supervisorRequest = v.variant('command', [
   v.strictObject({ ...envelope, command: v.literal('ping') }),
   v.strictObject({ ...envelope, command: v.literal('status') }),
   v.strictObject({ ...envelope, command: v.literal('promote'), timeout_ms: timeout }),
-  v.strictObject({ ...envelope, command: v.literal('demote'), timeout_ms: timeout }),
+  /** shutdown_ms: how long a sick guest, which is not handed over, has to power itself off. */
+  v.strictObject({
+    ...envelope,
+    command: v.literal('demote'),
+    timeout_ms: timeout,
+    shutdown_ms: v.pipe(v.number(), v.integer(), v.minValue(0)),
+  }),
+  /** Has QEMU say how the guest is. */
+  v.strictObject({ ...envelope, command: v.literal('check'), timeout_ms: timeout }),
+  /** Why the guest is sick, or null: it is not. The next demote ends a sick one, wherever it has a copy. */
+  v.strictObject({
+    ...envelope,
+    command: v.literal('health'),
+    sick: v.nullable(v.pipe(v.string(), v.maxLength(limits.sickness_characters))),
+  }),
   /** What a running VM takes as it is. */
   v.strictObject({
     ...envelope,

@@ -74,10 +74,15 @@ async function perform(supervisor: Supervisor, request: SupervisorRequest): Prom
     case 'status':
       return await supervisor.status();
     case 'promote':
-      await supervisor.promote(request.timeout_ms);
-      return {};
+      return { promoted: await supervisor.promote(request.timeout_ms) };
     case 'demote':
-      await supervisor.demote(request.timeout_ms);
+      await supervisor.demote(request.timeout_ms, request.shutdown_ms);
+      return {};
+    case 'check':
+      await supervisor.check(request.timeout_ms);
+      return {};
+    case 'health':
+      supervisor.noteHealth(request.sick);
       return {};
     case 'reload':
       await supervisor.reload(request);

@@ -1,36 +1,27 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { EngineEvent, EngineStatus } from '../engine/messages.js';
-import { hasQuorum, queryAttributes } from '../pacemaker/tools.js';
+import { hasQuorum } from '../pacemaker/tools.js';
 import { AgentError, messageOf, toAgentError } from '../common/error.js';
 import { limits } from '../common/limits.js';
 import type { ResourcePaths } from '../common/paths.js';
 import { isAlive, killAndWait, type ProcessIdentity } from '../common/process-identity.js';
-import type { AttributeKeeper } from './attribute-keeper.js';
 import { decideMonitor, type MonitorVerdict, type Phase } from './decide-monitor.js';
 import { decidePromotion } from './decide-promotion.js';
-import { decideScore } from './decide-score.js';
-import { decideShown } from './decide-shown.js';
 import { maySolo } from './decide-solo.js';
-import { diskAttribute, formatDiskWord, parseDiskWord, type DiskWords } from './disk-word.js';
 import { EngineSession } from './engine-session.js';
-import { saveReload, type Launch, type Reloadable } from './launch.js';
-import type { Ledger } from './ledger.js';
+import { GuestHealth } from './guest-health.js';
+import { saveReload, type Reloadable } from './launch.js';
 import { Mailbox } from './mailbox.js';
 import { readProcessRecord } from './process-record.js';
+import { Publisher, type PublisherParts } from './publisher.js';
 import { shutDownGuest } from './shut-down-guest.js';
 import { stopEngine } from './stop-engine.js';
 import { survivorError } from './survivor-error.js';
 
-export interface SupervisorParts {
-  readonly launch: Launch;
+export interface SupervisorParts extends PublisherParts {
   readonly paths: ResourcePaths;
   readonly engine_executable: string;
-  readonly ledger: Ledger;
-  readonly score: AttributeKeeper;
-  readonly disk: AttributeKeeper;
-  /** For people. */
-  readonly shown: AttributeKeeper;
   readonly log: Logger;
 }
 
@@ -48,9 +39,10 @@ export class Supervisor {
   #failure: AgentError | undefined;
   #session: EngineSession | undefined;
   #engine: EngineStatus | undefined;
-  #peerDisks: DiskWords;
   #peerOutdatedGeneration: number | undefined;
   #wasPromoted = false;
+  readonly #health: GuestHealth;
+  readonly #publisher: Publisher;
   #promoting = false;
   /** A stop is waiting for the mailbox. */
   #ending = false;
@@ -59,7 +51,8 @@ export class Supervisor {
 
   constructor(parts: SupervisorParts) {
     this.#parts = parts;
-    this.#peerDisks = new Map(parts.launch.peers.map((node) => [node, undefined]));
+    this.#health = new GuestHealth(parts.log);
+    this.#publisher = new Publisher(parts);
   }
 
   /** Starts the engine, or finds the one of an earlier supervisor. What goes wrong is kept for who asks. */
@@ -106,20 +99,35 @@ export class Supervisor {
       peers: this.#parts.launch.peers,
       monitor: { code: verdict.code, recurring: verdict.recurring, reason: verdict.reason ?? null },
       failure: failure ? { code: failure.code, message: failure.message } : null,
+      ...this.#health.view(engine),
       promotion_score: this.#parts.score.wanted,
       durable: this.#parts.ledger.durable ?? null,
-      peer_disks: Object.fromEntries([...this.#peerDisks].map(([node, disk]) => [node, disk ?? null])),
+      peer_disks: Object.fromEntries(
+        [...this.#publisher.peerDisks].map(([node, disk]) => [node, disk ?? null]),
+      ),
       engine: engine ?? null,
     };
   }
 
-  promote(timeoutMs: number): Promise<void> {
+  /** Has QEMU say how the guest is. @throws AgentError refused: it has stopped the guest for good; else it did not say */
+  check(timeoutMs: number): Promise<void> {
+    return this.#running().checkGuest(timeoutMs);
+  }
+
+  /** What who talks to the guest found: why it is sick, or that it is not. */
+  noteHealth(sick: string | null): void {
+    this.#health.note(sick);
+  }
+
+  /** @returns how; `already` if the guest runs here. */
+  promote(timeoutMs: number): Promise<'hot' | 'cold' | 'already'> {
     const deadline = Date.now() + timeoutMs;
     return this.#mailbox.run(async () => {
       const { ledger, score } = this.#parts;
       this.#promoting = true;
+      let how;
       try {
-        await this.#promotePatiently(deadline);
+        how = await this.#promotePatiently(deadline);
       } finally {
         this.#promoting = false;
         // What Pacemaker does next it decides by the score: here before the answer, if the disk had taken it away.
@@ -130,15 +138,15 @@ export class Supervisor {
       }
       // Pacemaker waits for the answer, and the guest runs: score and record follow on their own.
       this.#refreshSoon();
+      return how;
     });
   }
 
   /** A promote that fails makes Pacemaker stop what may be the last live copy: a disk in trouble is given time. */
-  async #promotePatiently(deadline: number): Promise<void> {
+  async #promotePatiently(deadline: number): Promise<'hot' | 'cold' | 'already'> {
     for (;;) {
       try {
-        await this.#promoteOnce(deadline);
-        return;
+        return await this.#promoteOnce(deadline);
       } catch (error) {
         const patience = deadline - Date.now() - limits.promote_reserve_ms - limits.tick_ms;
         if (!(error instanceof AgentError) || error.code !== 'state-unusable' || patience < 0) throw error;
@@ -148,20 +156,20 @@ export class Supervisor {
     }
   }
 
-  async #promoteOnce(deadline: number): Promise<void> {
+  async #promoteOnce(deadline: number): Promise<'hot' | 'cold' | 'already'> {
     const session = this.#running();
     const engine = await this.#observe(session);
     const { launch, ledger, log } = this.#parts;
     const durable = await ledger.saveAfter(engine);
-    if (engine.state === 'empty') await this.#askPeerDisks();
+    if (engine.state === 'empty') await this.#publisher.askPeerDisks();
     const decision = decidePromotion({
       resource: launch.resource,
       me: launch.node,
       engine,
       durable,
-      peer_disks: this.#peerDisks,
+      peer_disks: this.#publisher.peerDisks,
     });
-    if (decision.kind === 'already') return;
+    if (decision.kind === 'already') return 'already';
     if (decision.kind === 'refuse') throw new AgentError('refused', decision.reason);
     const { kind: mode, generation } = decision;
     log.info({ mode, generation }, 'promoting');
@@ -169,9 +177,14 @@ export class Supervisor {
       session.promote(mode, generation, Math.max(deadline - Date.now(), 1)),
     );
     this.#wasPromoted = true;
+    this.#health.forget();
+    return mode;
   }
 
-  demote(timeoutMs: number): Promise<void> {
+  /** `shutdownMs`: how long a sick guest, which is not handed over, has to power itself off. */
+  demote(timeoutMs: number, shutdownMs: number): Promise<void> {
+    const now = Date.now();
+    const until = { shutdown: now + shutdownMs, end: now + timeoutMs };
     return this.#mailbox.run(async () => {
       const session = this.#session;
       if (this.#phase !== 'running' || !session) {
@@ -189,8 +202,10 @@ export class Supervisor {
       if (engine.role === 'secondary') return;
       // A primary that ended or runs solo is the newest there is; only a handover makes it outdated.
       await this.#parts.ledger.saveAfter(engine);
-      if (engine.state !== 'ended') {
-        const outcome = await session.demote(timeoutMs);
+      const ended = await this.#health.endIfSick(session, engine, until);
+      if (ended) await this.#parts.ledger.saveAfter(ended);
+      else if (engine.state !== 'ended') {
+        const outcome = await session.demote(Math.max(until.end - Date.now(), 1));
         this.#parts.log.info({ outcome }, 'demoted');
         await this.#parts.ledger.save({
           role: 'secondary',
@@ -198,6 +213,7 @@ export class Supervisor {
         });
       }
       this.#wasPromoted = false;
+      this.#health.forget();
       this.#refreshSoon();
     });
   }
@@ -224,17 +240,13 @@ export class Supervisor {
     this.#session?.abandonCommand();
     return this.#mailbox.run(async () => {
       this.#phase = 'stopping';
-      this.#parts.score.want(null);
-      this.#parts.shown.want(null);
+      this.#publisher.withdraw();
       const session = this.#session;
       if (session) {
         if (shutdownMs > 0) await shutDownGuest(session, this.#parts, deadline);
         await stopEngine(session, this.#parts, this.#engine);
       }
-      await Promise.all([
-        this.#parts.score.settle(limits.cluster_tool_ms),
-        this.#parts.shown.settle(limits.cluster_tool_ms),
-      ]);
+      await this.#publisher.withdrawn();
       this.#parts.log.info('stopped');
     });
   }
@@ -279,6 +291,7 @@ export class Supervisor {
 
   #onEvent(event: EngineEvent): void {
     this.#parts.log.info({ event }, 'engine event');
+    if (event.event === 'state') this.#health.see(event);
     if (event.event === 'peer-outdated') this.#peerOutdatedGeneration = event.generation;
     if (event.event !== 'fatal') this.#refreshSoon();
   }
@@ -303,7 +316,7 @@ export class Supervisor {
       if (engine.role === 'secondary' || !ledger.writable) await ledger.probe();
     } finally {
       // A full disk must not leave the cluster with a score that no longer holds.
-      if (engine.state === 'empty') await this.#askPeerDisks();
+      if (engine.state === 'empty') await this.#publisher.askPeerDisks();
       this.#publish();
     }
     await this.#record();
@@ -326,31 +339,13 @@ export class Supervisor {
   async #observe(session: EngineSession): Promise<EngineStatus> {
     const engine = await session.status();
     this.#engine = engine;
+    this.#health.see(engine);
     this.#wasPromoted = engine.role === 'primary' && engine.state !== 'ended';
     return engine;
   }
 
   #publish(): void {
-    const { launch, score, disk, shown } = this.#parts;
-    const { durable } = this.#parts.ledger;
-    if (!durable) return;
-    const alive = this.#phase === 'running' ? this.#engine : undefined;
-    const wanted = decideScore({
-      me: launch.node,
-      engine: alive,
-      durable,
-      peer_disks: this.#peerDisks,
-      disk_writable: this.#parts.ledger.writable,
-    });
-    score.want(wanted === null ? null : String(wanted));
-    disk.want(formatDiskWord(durable, alive?.role === 'primary' && alive.state !== 'ended'));
-    shown.want(decideShown({ phase: this.#phase, engine: alive, sync: durable.sync }));
-  }
-
-  async #askPeerDisks(): Promise<void> {
-    const { launch } = this.#parts;
-    const words = await queryAttributes(diskAttribute(launch.resource));
-    this.#peerDisks = new Map(launch.peers.map((node) => [node, parseDiskWord(words.get(node))]));
+    this.#publisher.publish(this.#phase, this.#engine);
   }
 
   #running(): EngineSession {
