@@ -1,6 +1,6 @@
 import type { EngineStatus } from '../engine/messages.js';
 import type { DiskWords } from './disk-word.js';
-import { decideScore } from './decide-score.js';
+import { decideScore, isNewer } from './decide-score.js';
 import type { DurableState } from './durable-state.js';
 
 export interface PromotionEvidence {
@@ -56,7 +56,7 @@ function coldRefusal({ resource, me, durable, peer_disks }: PromotionEvidence): 
       return `${peer} runs the guest of ${resource}: a cold start on ${me} would make a second one`;
   }
   for (const [peer, disk] of peer_disks) {
-    if (disk && disk.generation > durable.generation)
+    if (disk && isNewer(disk, durable, me))
       return `${peer} has the newer guest of ${resource} (generation ${disk.generation}, here ${durable.generation}): promote ${peer}`;
   }
   const unknown = [...peer_disks].filter(([, disk]) => !disk).map(([peer]) => peer);

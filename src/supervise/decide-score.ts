@@ -1,5 +1,5 @@
 import type { EngineRole, EngineState } from '../engine/messages.js';
-import type { DiskWords } from './disk-word.js';
+import type { DiskWord, DiskWords } from './disk-word.js';
 import type { DurableState } from './durable-state.js';
 
 export interface ScoreEvidence {
@@ -54,8 +54,13 @@ function coldStartScore(me: string, durable: DurableState, peers: DiskWords): Sc
   const mayBeAlone = peers.size === 1 && iAmOwner && (durable.sync === 'solo' || durable.sync === 'clean');
   if (isUnknown && !mayBeAlone) return null;
   const known = [...peers.values()].filter((one) => one !== undefined);
-  if (known.some(({ role, generation }) => role === 'primary' || generation > durable.generation))
-    return null;
+  if (known.some((one) => one.role === 'primary' || isNewer(one, durable, me))) return null;
   const isNewest = known.every(({ generation }) => generation < durable.generation);
   return iAmOwner || isNewest ? 10 : 5;
+}
+
+/** Whether what another disk speaks of is newer than ours: also the guest that we have handed over, in the same generation. */
+export function isNewer(other: DiskWord, { generation, sync, owner }: DurableState, me: string): boolean {
+  if (other.generation !== generation) return other.generation > generation;
+  return owner === me && sync === 'outdated' && other.sync !== 'outdated';
 }

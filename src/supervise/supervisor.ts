@@ -130,16 +130,19 @@ export class Supervisor {
         how = await this.#promotePatiently(deadline);
       } finally {
         this.#promoting = false;
-        // What Pacemaker does next it decides by the score: here before the answer, if the disk had taken it away.
-        if (score.wanted === null || !ledger.writable) {
-          await this.#refresh().catch(() => undefined);
-          await score.settle(limits.cluster_tool_ms);
-        }
+        // Only if the disk had taken it away: a failover waits for nothing.
+        if (score.wanted === null || !ledger.writable) await this.#tellScore();
       }
       // Pacemaker waits for the answer, and the guest runs: score and record follow on their own.
       this.#refreshSoon();
       return how;
     });
+  }
+
+  /** What Pacemaker does next it decides by the score: it is there before the answer, unless the cluster hangs. */
+  async #tellScore(): Promise<void> {
+    await this.#refresh().catch(() => undefined);
+    await this.#parts.score.settle(limits.cluster_tool_ms);
   }
 
   /** A promote that fails makes Pacemaker stop what may be the last live copy: a disk in trouble is given time. */
@@ -214,7 +217,7 @@ export class Supervisor {
       }
       this.#wasPromoted = false;
       this.#health.forget();
-      this.#refreshSoon();
+      await this.#tellScore();
     });
   }
 

@@ -143,6 +143,22 @@ test('a cold start is refused while the other node runs the guest', async () => 
   expect((await host.run('promote')).reason).toContain('n2 runs the guest of vm1');
 });
 
+test('a guest that was handed over is not booted anew where it was, and its score is gone before the answer', async () => {
+  const host = await Host.create({ status: { role: 'primary', state: 'protected', generation: 2 } });
+  await host.setAttribute('kemari-vm1-disk', 'n2', '2:n1:protected:secondary');
+  await host.run('start');
+  await host.awaitScore('10000');
+  await host.direct({ demoted: 'handed-over' });
+  expect(await host.run('demote')).toMatchObject({ code: 0 });
+  expect(await host.attribute('master-vm1')).toBeUndefined();
+  // Pacemaker may have decided before that.
+  expect(await host.run('promote')).toMatchObject({
+    code: 1,
+    reason: 'n2 has the newer guest of vm1 (generation 2, here 2): promote n2',
+  });
+  expect((await host.journal()).filter((line) => line.includes('"promote"'))).toEqual([]);
+});
+
 test('a solo guest that is demoted is parked, and a stop then leaves it clean', async () => {
   const host = await Host.create({ demoted: 'parked' });
   await host.setAttribute('kemari-vm1-disk', 'n2', '0:-:none:secondary');

@@ -56,6 +56,13 @@ describe('decideScore', () => {
     ['own generation higher', disk(4, 'n2', 'outdated'), '3:n2:solo:secondary', 10],
     ['own generation lower', disk(3, 'n1', 'solo'), '4:n2:outdated:secondary', null],
     ['equal, I am the owner', disk(3, 'n1', 'protected'), '3:n1:protected:secondary', 10],
+    [
+      'equal, I am the owner, but it was handed over',
+      disk(3, 'n1', 'outdated'),
+      '3:n1:protected:secondary',
+      null,
+    ],
+    ['equal, handed over, and lost there too', disk(3, 'n1', 'outdated'), '3:n1:outdated:secondary', 10],
     ['equal, the other is', disk(3, 'n2', 'protected'), '3:n2:protected:secondary', 5],
     ['equal, nobody ever was', disk(0, null, 'none'), '0:-:none:secondary', 5],
     ['the other says nonsense', disk(3, 'n1', 'protected'), '3:n1:fine', null],
