@@ -7,7 +7,7 @@ import { decideScore } from '../supervise/decide-score.js';
 import { diskAttribute, formatDiskWord, parseDiskWord, scoreAttribute } from '../supervise/disk-word.js';
 import { DurableStore, initialState, type DurableState } from '../supervise/durable-state.js';
 import { nodeOf } from './node.js';
-import { addressesOf } from './sync-addresses.js';
+import { nodesOf } from './sync-addresses.js';
 
 /**
  * Says what is on the disk of a node where nothing of the resource runs, which nobody does later: whoever would start the
@@ -39,7 +39,7 @@ async function attractInstance(
   me: string,
   durable: DurableState,
 ): Promise<void> {
-  const peers = [...(await addressesOf(readParameters(env))).keys()].filter((name) => name !== me);
+  const peers = (await nodesOf(readParameters(env))).filter((name) => name !== me);
   if (peers.length < 2) return;
   const name = scoreAttribute(paths.resource);
   if (await isNewest(paths, me, durable, peers)) await setAttribute(name, me, '10');

@@ -53,6 +53,8 @@ export const limits = {
   sickness_characters: 2_048,
   /** What of a demote's time is kept for the end of a sick guest that does not power itself off. */
   end_guest_reserve_ms: 10_000,
+  /** Looking up the host names of the sync network. */
+  look_up_ms: 5_000,
   /** One call of a cluster tool: attrd and corosync answer in 10 ms or are in trouble. */
   cluster_tool_ms: 2_000,
   /** Between two looks of the supervisor at everything. */

@@ -15,8 +15,14 @@ export interface SyncEnds {
   readonly peers: readonly (Endpoint & { readonly node: string })[];
 }
 
+/** Where the nodes are, and who says so, as a part of a sentence. */
+export interface KnownAddresses {
+  readonly addresses: SyncAddresses;
+  readonly from: string;
+}
+
 /** @throws AgentError bad-config: the addresses do not name this node and others, each at an address of its own. */
-export function syncEnds(addresses: SyncAddresses, port: number, node: string): SyncEnds {
+export function syncEnds({ addresses, from }: KnownAddresses, port: number, node: string): SyncEnds {
   const endpoint = (name: string): Endpoint | undefined => {
     const found = addresses.get(name);
     return found && { address: found.address, port: found.port ?? port };
@@ -26,7 +32,7 @@ export function syncEnds(addresses: SyncAddresses, port: number, node: string): 
   if (!listen) {
     throw new AgentError(
       'bad-config',
-      `parameter sync_address names ${names.join(' and ')}, but this node is ${node}: use the names that crm_node -l shows`,
+      `${from} names ${names.join(' and ')}, but this node is ${node}: use the names that crm_node -l shows`,
     );
   }
   const peers = names

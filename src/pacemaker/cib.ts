@@ -25,6 +25,11 @@ export function isUnfenced(properties: Element): boolean {
   });
 }
 
+/** The names of all nodes, from the CIB's section of nodes. */
+export function namesOfNodes(nodes: Element): string[] {
+  return descendants(nodes, 'node').flatMap(({ attributes }) => attributes.get('uname') ?? []);
+}
+
 /** The value of a permanent attribute, by node, from the CIB's section of nodes. */
 export function attributesOfNodes(nodes: Element, name: string): Map<string, string> {
   const found = new Map<string, string>();

@@ -58,6 +58,28 @@ export function oneOf<const T extends string>(...words: readonly T[]): Kind<T> {
   };
 }
 
+/** One of the words; of others that people know from elsewhere it says what to do without them. */
+export function oneOfKnown<const T extends string>(
+  words: readonly T[],
+  elsewhere: readonly string[],
+  instead: string,
+): Kind<T> {
+  const kind = oneOf(...words);
+  return {
+    ...kind,
+    parse: (text) => (elsewhere.includes(text) ? { complaint: `is ${text}, ${instead}` } : kind.parse(text)),
+  };
+}
+
+/** A piece of a host name, or nothing. */
+export const hostNamePart: Kind<string> = {
+  type: 'string',
+  parse: (text) =>
+    /^[A-Za-z0-9.-]{0,63}$/.test(text)
+      ? { value: text }
+      : refused('a piece of a host name such as -sync', text),
+};
+
 export function whole(least: number, most: number): Kind<number> {
   return {
     type: 'integer',

@@ -1,7 +1,18 @@
 import { AgentError } from '../common/error.js';
 import { logLevels } from '../common/log-level.js';
 import type { Environment } from '../common/paths.js';
-import { flag, oneOf, path, paths, syncAddresses, time, whole, type Kind } from './parameter-kinds.js';
+import {
+  flag,
+  hostNamePart,
+  oneOf,
+  oneOfKnown,
+  path,
+  paths,
+  syncAddresses,
+  time,
+  whole,
+  type Kind,
+} from './parameter-kinds.js';
 
 /** A parameter of the agent. */
 export interface Parameter<T = unknown> {
@@ -36,6 +47,13 @@ says what the VM will look like, or what of the description is not supported and
     short: 'Addresses of the nodes on the sync network',
     long: `All nodes that may run the VM or hold its replica, as crm_node -l names them, and their addresses on the network that
 checkpoints travel on: "n1:10.0.0.1;n2:10.0.0.2". A port after an address ("n1:10.0.0.1:7901", "n1:[fd00::1]:7901") is used in place of sync_port.`,
+  }),
+  migration_network_suffix: parameter({
+    kind: hostNamePart,
+    fallback: '',
+    short: 'What makes a host name on the sync network of the name of a node',
+    long: `Without sync_address: the address of each node of the cluster on the sync network is that of the host name which is made by
+putting this after the node's name, or before its first period. -sync: n1-sync, or n1-sync.example.org. A start looks all of them up.`,
   }),
   sync_port: parameter({
     kind: whole(1, 65_535),
@@ -196,6 +214,17 @@ utilization. Both instances count: a replica takes its host's processors when it
     short: 'End the guest without asking it',
     long: `false: a stop asks the guest to power itself off (ACPI), and ends it like a power cut only when the operation's time-out
 comes near. true: like a power cut, at once.`,
+  }),
+  shutdown_mode: parameter({
+    kind: oneOfKnown(
+      ['acpi'],
+      ['agent', 'initctl', 'signal', 'paravirt'],
+      'which Kemari has no way into the guest for: write acpi, or force_stop=true for a guest that does not listen to it',
+    ),
+    fallback: 'acpi',
+    reloadable: true,
+    short: 'How a guest is asked to power itself off',
+    long: 'acpi: by the power button. The other modes of virsh shutdown need a program in the guest that Kemari does not talk to.',
   }),
   log_level: parameter({
     kind: oneOf(...logLevels),

@@ -1,7 +1,7 @@
 import { execa } from 'execa';
 import { AgentError, quote } from '../common/error.js';
 import { limits } from '../common/limits.js';
-import { attributesOfNodes, isUnfenced, parseCib } from './cib.js';
+import { attributesOfNodes, isUnfenced, namesOfNodes, parseCib } from './cib.js';
 
 /** Pacemaker's command line tools, each call bounded: a cluster in trouble must not hold up the guest's supervisor. */
 async function tool(name: string, args: readonly string[]): Promise<string> {
@@ -42,6 +42,11 @@ export function readNodeName(output: string): string {
 export async function nodeAttributes(name: string): Promise<Map<string, string>> {
   const section = await tool('cibadmin', ['--query', '--scope', 'nodes']);
   return attributesOfNodes(parseCib(section), name);
+}
+
+/** All nodes of the cluster. @throws AgentError when the cluster on this node does not say. */
+export async function nodeNames(): Promise<readonly string[]> {
+  return namesOfNodes(parseCib(await tool('cibadmin', ['--query', '--scope', 'nodes'])));
 }
 
 /** Whether fencing is turned off in this cluster. @throws AgentError when the cluster on this node does not say. */

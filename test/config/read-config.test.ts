@@ -50,6 +50,7 @@ test('a file that the description names and the host lacks is a missing requirem
   expect((error as AgentError).message).toContain(`${file}: <kernel> names ${join(folder, 'none')}`);
 });
 
+const from = 'parameter sync_address';
 const address = (text: string): SyncAddress => ({ address: text, port: undefined });
 
 test('a node finds its own end and the other one; a port of its own goes before that of all', () => {
@@ -57,7 +58,7 @@ test('a node finds its own end and the other one; a port of its own goes before 
     ['n1', { address: '10.0.0.1', port: 7901 }],
     ['n2', address('fd00::2')],
   ]);
-  expect(syncEnds(addresses, 7900, 'n1')).toEqual({
+  expect(syncEnds({ addresses, from }, 7900, 'n1')).toEqual({
     listen: { address: '10.0.0.1', port: 7901 },
     peers: [{ node: 'n2', address: 'fd00::2', port: 7900 }],
   });
@@ -68,20 +69,24 @@ test('addresses that do not name this node and others, each with its own, are re
     ['n1', address('10.0.0.1')],
     ['n2', address('10.0.0.2')],
   ]);
-  expect(() => syncEnds(two, 7900, 'n3')).toThrow('names n1 and n2, but this node is n3');
+  expect(() => syncEnds({ addresses: two, from }, 7900, 'n3')).toThrow(
+    'parameter sync_address names n1 and n2, but this node is n3',
+  );
   const one = new Map([['n1', address('10.0.0.1')]]);
-  expect(() => syncEnds(one, 7900, 'n1')).toThrow('only n1 has a sync address');
+  expect(() => syncEnds({ addresses: one, from }, 7900, 'n1')).toThrow('only n1 has a sync address');
   const same = new Map([...two, ['n3', address('10.0.0.2')]]);
-  expect(() => syncEnds(same, 7900, 'n1')).toThrow(
+  expect(() => syncEnds({ addresses: same, from }, 7900, 'n1')).toThrow(
     'n2 and n3 have the same sync address 10.0.0.2, port 7900',
   );
   const many = new Map(Array.from({ length: 33 }, (_, i) => [`n${i}`, address(`10.0.0.${i}`)] as const));
-  expect(() => syncEnds(many, 7900, 'n1')).toThrow('33 nodes have a sync address: 32 at most');
+  expect(() => syncEnds({ addresses: many, from }, 7900, 'n1')).toThrow(
+    '33 nodes have a sync address: 32 at most',
+  );
 });
 
 test('of three nodes each may have the replica of either other', () => {
   const three = new Map(['n1', 'n2', 'n3'].map((node, i) => [node, address(`10.0.0.${i + 1}`)] as const));
-  const { listen, peers } = syncEnds(three, 7900, 'n2');
+  const { listen, peers } = syncEnds({ addresses: three, from }, 7900, 'n2');
   expect(listen).toEqual({ address: '10.0.0.2', port: 7900 });
   expect(peers.map(({ node }) => node)).toEqual(['n1', 'n3']);
 });

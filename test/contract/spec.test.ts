@@ -20,7 +20,11 @@ test('the example and its parameters are translated to the golden spec', async (
     OCF_RESKEY_config: '/etc/kemari/vm1.xml',
     OCF_RESKEY_sync_address: 'n2:10.77.2.2;n1:10.77.2.1',
   });
-  const ends = syncEnds(values.sync_address ?? new Map(), values.sync_port, 'n1');
+  const ends = syncEnds(
+    { addresses: values.sync_address ?? new Map(), from: 'parameter sync_address' },
+    values.sync_port,
+    'n1',
+  );
   const description = {
     vm,
     values,

@@ -9,6 +9,7 @@ test('what is left out, or empty, is what the table says', () => {
   expect(readParameters({ ...config, OCF_RESKEY_sync_mode: '' })).toEqual({
     config: '/etc/kemari/vm1.xml',
     sync_address: undefined,
+    migration_network_suffix: '',
     sync_port: 7900,
     transport: 'tls',
     key: '/etc/kemari/sync.key',
@@ -31,6 +32,7 @@ test('what is left out, or empty, is what the table says', () => {
     autoset_utilization_cpu: true,
     autoset_utilization_hv_memory: true,
     force_stop: false,
+    shutdown_mode: 'acpi',
     log_level: 'info',
   });
 });
@@ -63,6 +65,13 @@ test.each([
   ['config', '/etc/\u0007', 'must be an absolute path'],
   ['force_stop', 'perhaps', 'must be true or false, not "perhaps"'],
   ['sync_address', 'n1:10.0.0.1;n1:10.0.0.2', 'names n1 twice: remove one'],
+  [
+    'migration_network_suffix',
+    '-sync;reboot',
+    'must be a piece of a host name such as -sync, not "-sync;reboot"',
+  ],
+  ['shutdown_mode', 'agent', 'is agent, which Kemari has no way into the guest for: write acpi'],
+  ['shutdown_mode', 'gently', 'must be one of acpi, not "gently"'],
   ['monitor_scripts', '/etc/kemari/web db', 'must be absolute paths with spaces between, such as'],
   ['monitor_scripts', Array(17).fill('/bin/true').join(' '), 'names 17 scripts: at most 16'],
   ['freeze_timeout', '500us', 'must be a time from 0 to 86400s in whole ms'],
