@@ -18,7 +18,7 @@ export interface EngineStatus {
   readonly released_packets: number;
   readonly pause_us: { readonly p50: number; readonly p99: number; readonly max: number } | null;
   readonly sync_progress: { readonly percent: number } | null;
-  readonly tuning: { readonly sync_mode: string };
+  readonly tuning: { readonly sync_mode: string; readonly freeze_timeout_ms: number };
   readonly promotion_us: { readonly load: number; readonly total: number } | null;
 }
 
