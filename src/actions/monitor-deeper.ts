@@ -38,7 +38,7 @@ export async function lookDeeper(look: Look, before: SupervisorStatus): Promise<
 
   const broken = await askQemu(look);
   if (broken !== undefined) {
-    await note(look, broken);
+    if (promoted) await note(look, broken);
     return failed(broken);
   }
   if (scripts.length > 0 && canBeAsked(before.flow)) {

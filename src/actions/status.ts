@@ -120,6 +120,7 @@ export function describe(one: Fields): string {
       `generation ${show(durable['generation'])}, owner ${show(durable['owner'] ?? '-')}, ${show(durable['sync'])}`,
     ]);
   if ('promotion_score' in one) rows.push(['score', show(one['promotion_score'] ?? 'none')]);
+  if (typeof one['sick'] === 'string') rows.push(['guest', `SICK: ${one['sick']}`]);
   if (typeof monitor?.['reason'] === 'string') rows.push(['note', monitor['reason']]);
   if (failure) rows.push(['failure', show(failure['message'])]);
   const heading = [one['resource'], one['node']].filter(Boolean).map(show).join(' on ');

@@ -114,6 +114,31 @@ describe('stop fails, because something of the VM has gone already', () => {
   });
 });
 
+describe('what runs is failed, because something that only a start needs has gone', () => {
+  test('without description, key and programs a VM is monitored, moved and stopped', async () => {
+    const host = await started(inSync);
+    await host.awaitState('protected', 2);
+    for (const file of [
+      host.config,
+      join(host.folder, 'sync.key'),
+      join(host.folder, 'lib', 'kemari-engine'),
+    ])
+      await rm(file);
+    await host.direct({});
+    for (const [action, code] of [
+      ['monitor', 0],
+      ['promote', 0],
+      ['monitor', 8],
+      ['reload-agent', 0],
+      ['demote', 0],
+      ['monitor', 0],
+      ['stop', 0],
+    ] as const)
+      expect([action, (await host.run(action)).code]).toEqual([action, code]);
+    expect(await host.run('start')).toMatchObject({ code: 2 });
+  });
+});
+
 describe('stop claims success while the VM lives', () => {
   test.runIf(isRoot)(
     'a process that outlives SIGKILL, as one that is blocked in the kernel, fails the stop',

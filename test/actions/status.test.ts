@@ -23,3 +23,11 @@ test('a node without the guest does not speak of its time', () => {
   expect(text).toContain('secondary, receiving');
   expect(text).not.toMatch(/paused|stands still|guest time/);
 });
+
+test('a sick guest is called so, with the reason', () => {
+  const sick = 'monitor script /etc/kemari/web failed (exit 1)';
+  expect(describe({ resource: 'vm1', node: 'n1', engine: primary, sick }).split('\n')).toContain(
+    `  guest        SICK: ${sick}`,
+  );
+  expect(describe({ resource: 'vm1', node: 'n1', engine: primary, sick: null })).not.toContain('SICK');
+});

@@ -29,6 +29,17 @@ test.each([
   expect(stdout).toMatch(/reload-agent|reloadable/);
 });
 
+test('pcs creates a resource with the monitors that the agent advises, of each level', async () => {
+  const script = `cibadmin --query > /tmp/cib.xml && pcs -f /tmp/cib.xml resource create plain ocf:kemari:vm config=${domainPath('vm1')} promotable && pcs -f /tmp/cib.xml resource config plain`;
+  const { exit_code, stdout, stderr } = await type('bash', '-c', script);
+  expect(exit_code, stderr).toBe(0);
+  const monitors = stdout.split(/monitor: plain-monitor/).slice(1);
+  expect(monitors).toHaveLength(3);
+  expect(monitors.filter((one) => /role=Promoted/.test(one) && /OCF_CHECK_LEVEL=20/.test(one))).toHaveLength(
+    1,
+  );
+});
+
 test('metadata needs no rights, no environment and no program', async () => {
   const nobody = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups', 'env', '-i', 'PATH=/bin'];
   const { exit_code, stdout, stderr } = await type(...nobody, AGENT, 'meta-data', 'and', 'more');
