@@ -1,32 +1,33 @@
-import { commands } from './cli/commands.js';
-import { exitCodeOf } from './pacemaker/exit-codes.js';
-import { writeExitReason } from './pacemaker/exit-reason.js';
-import { AgentError, toAgentError } from './common/error.js';
+import { answer } from './cli/answer.js';
+import type { Program } from './program.js';
 
-/** What Pacemaker calls goes straight to its code; only what a person types pays for a parser of arguments. */
-async function main(argv: readonly string[]): Promise<number> {
-  const [name, ...rest] = argv;
-  const command = commands.find((one) => one.name === name);
-  if (command && command.kind !== 'person' && !rest.some((word) => word === '--help')) {
-    return await command.run(process.env, { arguments: rest, switches: new Set() });
-  }
-  if (!command && name !== undefined && !name.startsWith('-')) {
-    throw new AgentError('unknown-command', `there is no action or command "${name}": see kemari --help`);
-  }
-  const { runByYargs } = await import('./cli/translate.js');
-  return await runByYargs(commands, argv, process.env);
+/**
+ * What Pacemaker asks most is here, and what starts at once: the bundler makes this file one of its own, with the little
+ * that it needs. All else is another file of the executable, which only who needs it loads.
+ */
+async function program(): Promise<Program> {
+  return (await import('./load-program.js')).loadProgram();
 }
 
-main(process.argv.slice(2)).then(
-  (code) => {
-    process.exit(code);
-  },
-  (error: unknown) => {
-    // A bug is shown whole; whatever else has a sentence for Pacemaker and one exit code.
-    if (!(error instanceof AgentError) && error instanceof Error)
-      process.stderr.write(`${error.stack ?? ''}\n`);
-    const failure = toAgentError(error, 'engine-failed');
-    writeExitReason(failure.message);
-    process.exit(exitCodeOf[failure.code]);
-  },
-);
+async function main(argv: readonly string[]): Promise<number> {
+  const [name, ...rest] = argv;
+  if (rest.includes('--help')) return await (await program()).run(argv, process.env);
+  switch (name) {
+    case 'monitor':
+      return await answer(async () =>
+        (await import('./actions/monitor.js')).monitor(process.env, {
+          monitorAlone: async (...known) => await (await program()).monitorAlone(...known),
+          monitorDeeply: async (env) => await (await program()).monitorDeeply(env),
+          probeStopped: async (env) => await (await program()).probeStopped(env),
+        }),
+      );
+    case 'meta-data':
+      return await answer(async () => (await import('./actions/meta-data.js')).metaData());
+    default:
+      return await (await program()).run(argv, process.env);
+  }
+}
+
+void main(process.argv.slice(2)).then((code) => {
+  process.exit(code);
+});

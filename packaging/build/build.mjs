@@ -3,6 +3,7 @@ import { execFile } from 'node:child_process';
 import { chmod, copyFile, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { Script } from 'node:vm';
 import { inject } from 'postject';
 import { bundle } from './bundle.mjs';
 
@@ -23,6 +24,15 @@ if (libraries.includes('libnode.so')) {
 
 await mkdir('dist/build', { recursive: true });
 await bundle('dist/build/kemari.cjs');
+// Compiled ahead, as the executable's own main file is by `useCodeCache`. Latin-1 is what V8 keeps in one byte a character.
+const source = await readFile('dist/build/kemari-program.cjs', 'utf8');
+if (!/^[\0-\x7f]*$/.test(source)) throw new Error('kemari-program.cjs has a character that is not ASCII');
+const program = `(function (exports, require, module, __filename, __dirname) {${source}\n})`;
+await writeFile('dist/build/program.js', program);
+await writeFile(
+  'dist/build/program.code',
+  new Script(program, { filename: 'kemari-program.cjs' }).createCachedData(),
+);
 await run(process.execPath, ['--experimental-sea-config', 'packaging/build/sea.json']);
 const unfinished = 'dist/build/kemari';
 await rm(unfinished, { force: true });

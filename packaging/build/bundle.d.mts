@@ -1,1 +1,1 @@
-export function bundle(outfile: string): Promise<void>;
+export function bundle(outfile: string): Promise<{ main: string[]; program: string[] }>;

@@ -7,11 +7,8 @@ import { parameters } from '../pacemaker/parameters.js';
 import { askSupervisor, supervisorStatus, type SupervisorStatus } from '../supervise/client.js';
 import type { MonitorVerdict } from '../supervise/decide-monitor.js';
 import { canBeAsked, isGuestsFault } from '../supervise/decide-sickness.js';
+import { GUEST_LEVEL } from './monitor.js';
 import { runMonitorScripts } from './monitor-scripts.js';
-
-/** Levels of OCF_CHECK_LEVEL: QEMU itself answers; whoever talks to the guest is content. */
-export const QEMU_LEVEL = 10;
-export const GUEST_LEVEL = 20;
 
 interface Look {
   readonly env: Environment;

@@ -1,59 +1,56 @@
 import { actionBudget, checkLevel, isRecurring } from '../pacemaker/environment.js';
 import { exitCode } from '../pacemaker/exit-codes.js';
 import { writeExitReason } from '../pacemaker/exit-reason.js';
+import { toAgentError, type AgentError } from '../common/error.js';
 import { limits } from '../common/limits.js';
-import type { Environment, ResourcePaths } from '../common/paths.js';
-import { supervisorStatus, type SupervisorStatus } from '../supervise/client.js';
+import type { Environment } from '../common/paths.js';
+import { supervisorStatus } from '../supervise/client.js';
 import { contextOf, wasStarted } from './context.js';
 
-interface Verdict {
+/** Why the supervisor did not answer: plain data, because it goes to another file of the executable. */
+export type NoAnswer = Pick<AgentError, 'code' | 'message'>;
+
+/** What monitor leaves to the whole program, because it is rare: each gives the exit code. */
+export interface MonitorElsewhere {
+  /** Without an answer from the supervisor. */
+  monitorAlone(env: Environment, why: NoAnswer): Promise<number>;
+  /** A probe of what was not started here. */
+  probeStopped(env: Environment): Promise<number>;
+  /** A level of OCF_CHECK_LEVEL that looks deeper than at the engine. */
+  monitorDeeply(env: Environment): Promise<number>;
+}
+
+/** What a monitor has found. */
+export interface Finding {
   readonly code: number;
   readonly recurring: number;
   readonly reason?: string | null | undefined;
 }
 
-/** Who answered, if it was the supervisor; only then more can be asked. */
-interface Look extends Verdict {
-  readonly status?: SupervisorStatus;
-}
-
-const SOUND: readonly number[] = [exitCode.ok, exitCode.promoted];
+/** Levels of OCF_CHECK_LEVEL: QEMU itself answers; whoever talks to the guest is content. */
+export const QEMU_LEVEL = 10;
+export const GUEST_LEVEL = 20;
 
 /** Runs every few seconds for years: it loads nothing that it does not need, and asks one question of one socket. */
-export async function monitor(env: Environment): Promise<number> {
+export async function monitor(env: Environment, elsewhere: MonitorElsewhere): Promise<number> {
   const { paths } = contextOf(env);
-  if (!wasStarted(paths)) {
-    // A probe, as on every node before anything is started.
-    if (!isRecurring(env)) await (await import('./tell-disk.js')).tellDisk(paths, env);
-    return exitCode.not_running;
+  if (!wasStarted(paths)) return isRecurring(env) ? exitCode.not_running : await elsewhere.probeStopped(env);
+  if (checkLevel(env) >= QEMU_LEVEL) return await elsewhere.monitorDeeply(env);
+  const budget = Math.min(actionBudget(env), limits.monitor_ms);
+  let found;
+  try {
+    found = (await supervisorStatus(paths.supervisor_socket, budget)).monitor;
+  } catch (error) {
+    const { code, message } = toAgentError(error, 'engine-failed');
+    return await elsewhere.monitorAlone(env, { code, message });
   }
-  const deadline = Date.now() + actionBudget(env);
-  const level = checkLevel(env);
-  const seen = await look(paths, env);
-  let verdict: Verdict = seen;
-  if (level >= 10 && seen.status && SOUND.includes(seen.code)) {
-    const { lookDeeper } = await import('./monitor-deeper.js');
-    const found = await lookDeeper({ env, paths, level, deadline }, seen.status).catch(() => undefined);
-    // A failure of what has been demoted or stopped meanwhile is none.
-    if (found && SOUND.includes(found.code)) verdict = found;
-    else {
-      const again = await look(paths, env);
-      verdict = found && again.code === seen.code ? found : again;
-    }
-  }
-  const code = isRecurring(env) ? verdict.recurring : verdict.code;
-  const healthy = code === exitCode.ok || code === exitCode.promoted || code === exitCode.not_running;
-  if (!healthy && verdict.reason) writeExitReason(verdict.reason);
-  return code;
+  return tellFinding(found, env);
 }
 
-async function look(paths: ResourcePaths, env: Environment): Promise<Look> {
-  const budget = Math.min(actionBudget(env), limits.monitor_ms);
-  try {
-    const status = await supervisorStatus(paths.supervisor_socket, budget);
-    return { ...status.monitor, status };
-  } catch (error) {
-    const { monitorAlone } = await import('./monitor-alone.js');
-    return await monitorAlone(paths, env, error);
-  }
+/** @returns the exit code of this monitor, recurring or not; the reason of what is not well is written. */
+export function tellFinding(found: Finding, env: Environment): number {
+  const code = isRecurring(env) ? found.recurring : found.code;
+  const healthy = code === exitCode.ok || code === exitCode.promoted || code === exitCode.not_running;
+  if (!healthy && found.reason) writeExitReason(found.reason);
+  return code;
 }

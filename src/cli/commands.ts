@@ -26,7 +26,14 @@ export const commands: readonly Command[] = [
     name: 'monitor',
     summary: 'Say what runs here (OCF action)',
     kind: 'action',
-    run: async (env) => (await import('../actions/monitor.js')).monitor(env),
+    run: async (env) => {
+      const [{ monitor }, alone, deeply] = await Promise.all([
+        import('../actions/monitor.js'),
+        import('../actions/monitor-alone.js'),
+        import('../actions/monitor-deeply.js'),
+      ]);
+      return await monitor(env, { ...alone, ...deeply });
+    },
   },
   {
     name: 'start',

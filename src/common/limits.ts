@@ -15,6 +15,8 @@ export const limits = {
   status_ms: 5_000,
   /** A sign of life from the supervisor. */
   ping_ms: 2_000,
+  /** Between two tries to write to a pipe that its reader has left full. */
+  full_pipe_ms: 1,
   /** Between two looks at a socket or a process that is about to change. */
   poll_ms: 25,
   /** From the engine's start to its control socket: QEMU's start and the allocation of the guest's RAM. */

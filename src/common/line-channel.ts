@@ -4,6 +4,10 @@ import { limits } from './limits.js';
 
 export type Message = Readonly<Record<string, unknown>>;
 
+const NEWLINE = 0x0a;
+/** What is read at once: a status, and more. */
+const READ_BYTES = 16 * 1024;
+
 interface Pending {
   resolve(reply: Message): void;
   reject(error: AgentError): void;
@@ -11,18 +15,27 @@ interface Pending {
 }
 
 /** Cuts a stream into lines. A line longer than the limit is refused before it fills the memory. */
-export function lineSplitter(onLine: (line: string) => void, onTooLong: () => void): (chunk: string) => void {
-  let rest = '';
+export function lineSplitter(onLine: (line: string) => void, onTooLong: () => void): (chunk: Buffer) => void {
+  let pieces: Buffer[] = [];
+  let held = 0;
   return (chunk) => {
-    rest += chunk;
-    for (let end = rest.indexOf('\n'); end >= 0; end = rest.indexOf('\n')) {
-      const line = rest.slice(0, end);
-      rest = rest.slice(end + 1);
-      if (line !== '') onLine(line);
+    let start = 0;
+    for (let end = chunk.indexOf(NEWLINE); end >= 0; end = chunk.indexOf(NEWLINE, start)) {
+      const last = chunk.subarray(start, end);
+      const line = pieces.length === 0 ? last : Buffer.concat([...pieces, last]);
+      pieces = [];
+      held = 0;
+      start = end + 1;
+      if (line.length > 0) onLine(line.toString());
     }
-    if (rest.length > limits.line_bytes) {
-      rest = '';
+    held += chunk.length - start;
+    if (held > limits.line_bytes) {
+      pieces = [];
+      held = 0;
       onTooLong();
+    } else if (start < chunk.length) {
+      // A copy: what chunks are read into may be used again.
+      pieces.push(Buffer.from(chunk.subarray(start)));
     }
   };
 }
@@ -52,10 +65,8 @@ export class LineChannel {
   onEvent: (event: Message) => void = () => undefined;
   onClose: (why: AgentError) => void = () => undefined;
 
-  private constructor(socket: Socket, peer: string) {
-    this.#socket = socket;
+  private constructor(path: string, peer: string) {
     this.#peer = peer;
-    socket.setEncoding('utf8');
     const split = lineSplitter(
       (line) => {
         this.#receive(line);
@@ -64,11 +75,20 @@ export class LineChannel {
         this.#end(new AgentError('protocol', `${peer} sent a line of more than ${limits.line_bytes} bytes`));
       },
     );
-    socket.on('data', split);
-    socket.on('error', (error) => {
+    // Read into one buffer: what else a stream can do with its data would be loaded by every monitor.
+    const buffer = Buffer.allocUnsafe(READ_BYTES);
+    const onread = {
+      buffer,
+      callback: (bytes: number) => {
+        split(buffer.subarray(0, bytes));
+        return true;
+      },
+    };
+    this.#socket = connect({ path, onread });
+    this.#socket.on('error', (error) => {
       this.#end(new AgentError('not-running', `${peer}: ${error.message}`, { cause: error }));
     });
-    socket.on('close', () => {
+    this.#socket.on('close', () => {
       this.#end(new AgentError('not-running', `${peer} closed the connection`));
     });
   }
@@ -79,17 +99,16 @@ export class LineChannel {
    */
   static open(path: string, peer: string, timeoutMs: number): Promise<LineChannel> {
     return new Promise((resolve, reject) => {
-      const socket = connect(path);
+      const channel = new LineChannel(path, peer);
       const timer = setTimeout(() => {
-        socket.destroy();
+        channel.close();
         reject(new AgentError('timeout', `${peer} did not accept a connection within ${timeoutMs} ms`));
       }, timeoutMs);
-      socket.once('connect', () => {
+      channel.#socket.once('connect', () => {
         clearTimeout(timer);
-        socket.removeAllListeners('error');
-        resolve(new LineChannel(socket, peer));
+        resolve(channel);
       });
-      socket.once('error', (error) => {
+      channel.#socket.once('error', (error) => {
         clearTimeout(timer);
         reject(new AgentError('not-running', `${peer} does not listen on ${path}`, { cause: error }));
       });

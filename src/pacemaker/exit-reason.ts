@@ -1,3 +1,5 @@
+import { writeAll } from '../common/write-all.js';
+
 /**
  * Pacemaker shows this line of stderr beside the failure (OCF 1.1: prefix and one line). It keeps the first 128 bytes and shows
  * `<` as `&lt;`: elements are in brackets here.
@@ -10,5 +12,5 @@ export function exitReasonLine(reason: string): string {
 }
 
 export function writeExitReason(reason: string): void {
-  process.stderr.write(exitReasonLine(reason));
+  writeAll(2, exitReasonLine(reason));
 }

@@ -1,5 +1,3 @@
-import { isIP } from 'node:net';
-
 /** What became of a value; a complaint is the rest of "parameter NAME ...". */
 export type Parsed<T> = { readonly value: T } | { readonly complaint: string };
 
@@ -143,6 +141,11 @@ export function time(grain: number, least: number, most: number): Kind<number> {
       return value >= least && value <= most && value % grain === 0 ? { value } : refused(expected, text);
     },
   };
+}
+
+/** 4, 6, or 0 for what is no address. From a module that is loaded only now: metadata needs this table, and no sockets. */
+function isIP(text: string): number {
+  return process.getBuiltinModule('node:net').isIP(text);
 }
 
 /** Where a node's engine is reached. */

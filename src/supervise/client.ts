@@ -47,7 +47,10 @@ export async function askSupervisor(socket: string, command: Command, timeoutMs:
     }
     throw new AgentError('protocol', 'the supervisor gave neither an answer nor an error');
   } finally {
-    channel.close();
+    // A turn later: a monitor has ended by then, and is spared it.
+    setImmediate(() => {
+      channel.close();
+    });
   }
 }
 

@@ -27,7 +27,6 @@ export async function serve(
 }
 
 function converse(socket: Socket, supervisor: Supervisor, log: Logger, onStopped: () => void): void {
-  socket.setEncoding('utf8');
   // Whoever asked has gone; what was asked is done all the same.
   socket.on('error', () => undefined);
   const answer = (body: Record<string, unknown>, after?: () => void) => {

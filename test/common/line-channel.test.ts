@@ -73,14 +73,14 @@ test('a peer that is silent is late, and the next question is answered', async (
 });
 
 test('lines are the same however the stream is cut', () => {
-  const stream = 'one\ntwo\n\nthree\n';
+  const stream = Buffer.from('one\nzwölf\n\nthree\n');
   for (let size = 1; size <= stream.length; size += 1) {
     const lines: string[] = [];
     const split = lineSplitter(
       (line) => lines.push(line),
       () => undefined,
     );
-    for (let at = 0; at < stream.length; at += size) split(stream.slice(at, at + size));
-    expect(lines).toEqual(['one', 'two', 'three']);
+    for (let at = 0; at < stream.length; at += size) split(stream.subarray(at, at + size));
+    expect(lines).toEqual(['one', 'zwölf', 'three']);
   }
 });

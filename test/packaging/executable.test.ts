@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
-import { mkdtemp, readFile, rm, symlink } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdtemp, readdir, readFile, rm, symlink } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
 import { expect, onTestFinished, test } from 'vitest';
@@ -29,5 +29,34 @@ test.runIf(existsSync(executable))(
     const help = await run(['--help']);
     for (const word of ['promote', 'kemari status vm1 --json', 'OCF_RESKEY_config'])
       expect(help.stdout).toContain(word);
+  },
+);
+
+/** The scripts of kemari that a command evaluates, by the name that they have in the executable. */
+async function evaluated(command: string): Promise<string[]> {
+  const folder = await mkdtemp('/tmp/kemari-evaluated-');
+  onTestFinished(() => rm(folder, { recursive: true }));
+  const env = { NODE_V8_COVERAGE: folder, OCF_RESOURCE_INSTANCE: 'vm1', KEMARI_RUN_DIR: folder };
+  await execa(executable, [command], {
+    extendEnv: false,
+    env: { ...env, OCF_RESKEY_CRM_meta_interval: '5000' },
+    reject: false,
+  });
+  const scripts = new Set<string>();
+  for (const file of await readdir(folder)) {
+    const { result } = JSON.parse(await readFile(join(folder, file), 'utf8')) as {
+      result: { url: string }[];
+    };
+    for (const { url } of result) if (!url.startsWith('node:')) scripts.add(basename(url));
+  }
+  return [...scripts].sort();
+}
+
+test.runIf(existsSync(executable))(
+  'what Pacemaker runs all the time evaluates the small file of the executable alone',
+  async () => {
+    expect(await evaluated('monitor')).toEqual(['kemari.cjs']);
+    expect(await evaluated('meta-data')).toEqual(['kemari.cjs']);
+    expect(await evaluated('validate-all')).toEqual(['kemari-program.cjs', 'kemari.cjs']);
   },
 );
