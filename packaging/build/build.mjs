@@ -28,11 +28,13 @@ await bundle('dist/build/kemari.cjs');
 const source = await readFile('dist/build/kemari-program.cjs', 'utf8');
 if (!/^[\0-\x7f]*$/.test(source)) throw new Error('kemari-program.cjs has a character that is not ASCII');
 const program = `(function (exports, require, module, __filename, __dirname) {${source}\n})`;
+const filename = 'kemari-program.cjs';
+const cachedData = new Script(program, { filename }).createCachedData();
+if (new Script(program, { filename, cachedData }).cachedDataRejected !== false) {
+  throw new Error(`V8 does not take its own code of ${filename} back`);
+}
 await writeFile('dist/build/program.js', program);
-await writeFile(
-  'dist/build/program.code',
-  new Script(program, { filename: 'kemari-program.cjs' }).createCachedData(),
-);
+await writeFile('dist/build/program.code', cachedData);
 await run(process.execPath, ['--experimental-sea-config', 'packaging/build/sea.json']);
 const unfinished = 'dist/build/kemari';
 await rm(unfinished, { force: true });
