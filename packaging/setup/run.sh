@@ -25,6 +25,9 @@ bench) needs_lab=yes memory_mib=4600 ;;
 esac
 shift
 fuzzed=""
+# The agent's cost needs neither the large guest nor the native measures.
+agent=no
+[ "$what" != bench ] || [[ " $* " != *" --agent "* ]] || agent=yes
 [ "$what" != fuzz ] || fuzzed=$(node "$here/fuzz.mjs" check "$@")
 
 # rustup puts cargo there, and a shell that was open before does not know it.
@@ -40,7 +43,13 @@ if [ "$needs_lab" = yes ]; then
 fi
 case $what in
 test) packages+=(debootstrap crmsh ovmf) ;;
-bench) packages+=(debootstrap redis-tools wrk) ;;
+bench)
+	if [ "$agent" = yes ]; then
+		packages+=(libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients)
+	else
+		packages+=(debootstrap redis-tools wrk)
+	fi
+	;;
 # libFuzzer is C++.
 fuzz) packages+=(g++) ;;
 esac
@@ -52,6 +61,7 @@ bench) progress_steps=6 ;;
 *) progress_steps=3 ;;
 esac
 [ "$fuzzed" != agent ] || progress_steps=2
+[ "$agent" = no ] || progress_steps=4
 if [ "$needs_lab" = yes ] || [ "$EUID" = 0 ]; then
 	step "Debian packages" cache/logs/packages.log bash "$here/packages.sh" "${packages[@]}"
 else
@@ -68,9 +78,9 @@ fi
 [ "$needs_lab" = no ] || step "guest image" cache/logs/guest.log bash "$here/build.sh" guest
 [ "$what" != test ] || step "guest with drivers of real machines" cache/logs/guest-pc.log bash "$here/build.sh" guest-pc
 case $what in
-test | bench) step "Debian guest" cache/logs/debian.log bash "$here/build.sh" debian ;;
+test | bench) [ "$agent" = yes ] || step "Debian guest" cache/logs/debian.log bash "$here/build.sh" debian ;;
 esac
-[ "$what" != bench ] || step "native measures" cache/logs/measures.log bash "$here/build.sh" measures
+[ "$what" != bench ] || [ "$agent" = yes ] || step "native measures" cache/logs/measures.log bash "$here/build.sh" measures
 
 case $what in
 demo | bench) exec node "$here/bundled.mjs" "$what" "$@" ;;

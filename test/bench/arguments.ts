@@ -1,4 +1,4 @@
-// The command line: npm run bench [-- --quick] [-- --json] [-- --only NAME]... [-- --sync-mode MODE]
+// The command line: npm run bench [-- --quick] [--json] [--only NAME]... [--sync-mode MODE], or [-- --agent] [--quick] [--json]
 import { FULL, QUICK, type Settings } from './settings.js';
 
 export const SYNC_MODES = ['event', 'interval', 'adaptive'] as const;
@@ -8,6 +8,8 @@ export interface Arguments {
   readonly settings: Settings;
   readonly quick: boolean;
   readonly json: boolean;
+  /** What the agent costs, and nothing else. */
+  readonly agent: boolean;
   /** Names of the measures to make; all of them when it is empty. */
   readonly only: readonly string[];
   /** When the protected guest is checkpointed; the engine's default when it is not given. */
@@ -21,6 +23,7 @@ export function parseArguments(words: readonly string[], measures: readonly stri
   const only: string[] = [];
   let quick = false;
   let json = false;
+  let agent = false;
   let sync_mode: SyncMode | undefined;
   const left = [...words];
   const valueOf = (option: string, values: readonly string[]): string => {
@@ -33,15 +36,19 @@ export function parseArguments(words: readonly string[], measures: readonly stri
   for (let word = left.shift(); word !== undefined; word = left.shift()) {
     if (word === '--quick') quick = true;
     else if (word === '--json') json = true;
+    else if (word === '--agent') agent = true;
     else if (word === '--only') only.push(valueOf(word, measures));
     else if (word === '--sync-mode') {
       const value = valueOf(word, SYNC_MODES);
       sync_mode = SYNC_MODES.find((mode) => mode === value);
     } else {
       throw new UsageError(
-        `bench does not know ${word}; usage: npm run bench [-- --quick] [--json] [--only NAME] [--sync-mode MODE]`,
+        `bench does not know ${word}; usage: npm run bench [-- --quick] [--json] [--only NAME] [--sync-mode MODE] [--agent]`,
       );
     }
   }
-  return { settings: quick ? QUICK : FULL, quick, json, only, sync_mode };
+  if (agent && (only.length > 0 || sync_mode !== undefined)) {
+    throw new UsageError('--agent measures the agent alone: leave out --only and --sync-mode');
+  }
+  return { settings: quick ? QUICK : FULL, quick, json, agent, only, sync_mode };
 }

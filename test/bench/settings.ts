@@ -12,6 +12,10 @@ export interface Settings {
   readonly redis_requests: number;
   /** Failovers and baselines, which take seconds each. */
   readonly heavy_rounds: number;
+  /** Calls of each action of the agent, per round. */
+  readonly agent_calls: number;
+  /** For how long the supervisors are watched while nothing happens. */
+  readonly agent_rest_ms: number;
 }
 
 export const FULL: Settings = {
@@ -21,6 +25,8 @@ export const FULL: Settings = {
   scans: 300,
   redis_requests: 20_000,
   heavy_rounds: 7,
+  agent_calls: 15,
+  agent_rest_ms: 60_000,
 };
 
 /** Below three minutes on two idle cores. Many short rounds: a machine that is slow for a second spoils one of them. */
@@ -31,4 +37,6 @@ export const QUICK: Settings = {
   scans: 100,
   redis_requests: 4000,
   heavy_rounds: 3,
+  agent_calls: 8,
+  agent_rest_ms: 15_000,
 };

@@ -32,10 +32,20 @@ export const FIELD_NAMES = [
   'scan_16gib_ms',
   'promote_to_packet_ms',
   'encode_ratio',
+  'monitor_ms',
+  'monitor_cpu_ms',
+  'monitor_of_virtualdomain',
+  'virtualdomain_ms',
+  'metadata_ms',
+  'node_ms',
+  'supervisor_mib',
+  'supervisor_cpu_percent',
 ] as const;
 export type FieldName = (typeof FIELD_NAMES)[number];
 
 const times = 'times the unprotected';
+const AGENT_CALLS = 'agent-calls';
+const AGENT_SUPERVISOR = 'agent-supervisor';
 export const FIELDS: readonly Field[] = [
   { name: 'floor_p50_ms', title: 'stop, save and cont alone', unit: 'ms', measure: 'pause' },
   {
@@ -88,6 +98,31 @@ export const FIELDS: readonly Field[] = [
     target: { most: 25 },
   },
   { name: 'encode_ratio', title: 'bytes on the wire per byte of dirty pages', unit: '', measure: 'pause' },
+  {
+    ...{ name: 'monitor_ms', title: 'monitor', unit: 'ms', measure: AGENT_CALLS },
+    target: { most: 25 },
+  },
+  {
+    ...{ name: 'monitor_cpu_ms', title: 'monitor, processor', unit: 'ms', measure: AGENT_CALLS },
+    target: { most: 25 },
+  },
+  {
+    ...{ name: 'monitor_of_virtualdomain', title: 'monitor, of that of VirtualDomain', unit: 'times' },
+    measure: AGENT_CALLS,
+    target: { most: 1 },
+  },
+  { name: 'virtualdomain_ms', title: 'monitor of VirtualDomain', unit: 'ms', measure: AGENT_CALLS },
+  { name: 'metadata_ms', title: 'meta-data', unit: 'ms', measure: AGENT_CALLS, target: { most: 30 } },
+  { name: 'node_ms', title: 'node, of nothing', unit: 'ms', measure: AGENT_CALLS },
+  {
+    ...{ name: 'supervisor_mib', title: "a supervisor's memory", unit: 'MiB', measure: AGENT_SUPERVISOR },
+    target: { most: 70 },
+  },
+  {
+    ...{ name: 'supervisor_cpu_percent', title: 'a supervisor at rest, processor', unit: '%' },
+    measure: AGENT_SUPERVISOR,
+    target: { most: 0.3 },
+  },
 ];
 
 export type Figures = Readonly<Record<FieldName, number | null>>;

@@ -34,6 +34,13 @@ export function detailsTable(rows: readonly Row[]): string {
   return table.toString();
 }
 
+/** The same of measures that have nothing beside them. */
+export function spreadsTable(rows: readonly Row[]): string {
+  const table = new Table({ head: ['measure', 'unit', 'median (least - most)'], style: PLAIN_STYLE });
+  for (const { what, unit, guarded } of rows) table.push([what, unit, spread(guarded)]);
+  return table.toString();
+}
+
 /** Pauses by part: p50 / p99 in ms. */
 export function pausesTable(rows: readonly PauseRow[]): string {
   const table = new Table({ head: ['load', 'pause', ...PARTS], style: PLAIN_STYLE });

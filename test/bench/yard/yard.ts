@@ -3,12 +3,12 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { execa } from 'execa';
 import { makeSyncKey } from '../../../src/config/sync-key.js';
 import { Hub } from '../../lab/hub.js';
 import { Place } from '../../lab/place.js';
 import { PROJECT } from '../../lab/project.js';
 import { waitFor } from '../../lab/wait-for.js';
+import { compile } from '../load/compile.js';
 import { syncKeyOf } from './machine.js';
 
 const PROGRAMS = ['ask', 'await', 'bulk', 'tell'] as const;
@@ -76,18 +76,4 @@ export class Yard {
     })();
     return this.#down;
   }
-}
-
-async function compile(program: Program, folder: string): Promise<void> {
-  const source = join(PROJECT, `test/bench/load/${program}.c`);
-  await execa('gcc', [
-    '-std=gnu11',
-    '-O2',
-    '-Wall',
-    '-Wextra',
-    '-Werror',
-    '-o',
-    join(folder, program),
-    source,
-  ]);
 }
