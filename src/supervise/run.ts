@@ -21,6 +21,8 @@ import { Supervisor } from './supervisor.js';
 
 /** `kemari supervise RUN_DIR`: the process between the actions and the engine. Ends after a `stop`. */
 export async function supervise(runDir: string, env: Environment): Promise<number> {
+  // For this process only: see start-supervisor.ts.
+  delete process.env['NODE_OPTIONS'];
   const paths = pathsOf(basename(runDir), env);
   const launch = await readLaunch(paths.launch);
   const log = pino(

@@ -54,6 +54,19 @@ test('cluster tools that hang hold up neither start nor monitor nor stop', async
   expect(await host.run('stop')).toMatchObject({ code: 0 });
 });
 
+test('the supervisor keeps little memory for new objects, and hands its own settings of node to nobody', async () => {
+  const host = await Host.create({ status: inSync });
+  // Somebody else's would be for somebody else's programs.
+  expect(await host.run('start', { NODE_OPTIONS: '--stack-trace-limit=3' })).toMatchObject({ code: 0 });
+  const { supervisor, engine } = await host.record();
+  const options = async (pid: number | undefined): Promise<string[]> =>
+    (await readFile(`/proc/${pid ?? 0}/environ`, 'utf8'))
+      .split('\0')
+      .filter((entry) => entry.startsWith('NODE_OPTIONS='));
+  expect(await options(supervisor?.pid)).toEqual(['NODE_OPTIONS=--max-semi-space-size=2']);
+  expect(await options(engine?.pid)).toEqual([]);
+});
+
 test.runIf(process.geteuid?.() === 0)('start needs root, wherever its folders are', async () => {
   const host = await Host.create();
   // A user namespace without a mapping: the user in it is nobody.

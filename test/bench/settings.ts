@@ -14,6 +14,8 @@ export interface Settings {
   readonly heavy_rounds: number;
   /** Calls of each action of the agent, per round. */
   readonly agent_calls: number;
+  /** Questions that a supervisor is asked before its memory is looked at. */
+  readonly agent_questions: number;
   /** For how long the supervisors are watched while nothing happens. */
   readonly agent_rest_ms: number;
 }
@@ -26,6 +28,8 @@ export const FULL: Settings = {
   redis_requests: 20_000,
   heavy_rounds: 7,
   agent_calls: 15,
+  // Of a day, with a monitor every five seconds.
+  agent_questions: 17_280,
   agent_rest_ms: 60_000,
 };
 
@@ -38,5 +42,6 @@ export const QUICK: Settings = {
   redis_requests: 4000,
   heavy_rounds: 3,
   agent_calls: 8,
+  agent_questions: 3000,
   agent_rest_ms: 15_000,
 };

@@ -23,6 +23,19 @@ export async function lookAtSupervisor(host: Place): Promise<SupervisorUsage> {
   return parseSupervisorUsage(await host.run(['cat', ...files]));
 }
 
+/** Asks the supervisor of a host what monitors ask it, as often as many of them would. */
+export async function askSupervisor(host: Place, questions: number): Promise<void> {
+  const program = `
+    use IO::Socket::UNIX;
+    my $socket = IO::Socket::UNIX->new(Peer => '/run/kemari/${RESOURCE}/supervisor.sock') or die;
+    for (1..${questions}) {
+      print $socket '{"v":1,"id":1,"command":"status"}' . "\\n";
+      my $answer = <$socket>;
+      die $answer unless $answer =~ /"ok":/;
+    }`;
+  await host.run(['perl', '-e', program]);
+}
+
 /** Reads /proc/PID/stat, followed by status and smaps_rollup: proc(5). */
 export function parseSupervisorUsage(text: string): SupervisorUsage {
   const stat = text.split('\n')[0] ?? '';
