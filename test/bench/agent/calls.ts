@@ -13,15 +13,17 @@ export interface Caller {
   readonly code: number;
 }
 
-const AGENTS = '/usr/lib/ocf/resource.d';
+/** The agent as it was built: what is installed on a host of the lab lies in memory, and is slower to map than a disk's file. */
+const KEMARI_PROGRAM = insideLab('dist/kemari');
+const VIRTUAL_DOMAIN_PROGRAM = '/usr/lib/ocf/resource.d/heartbeat/VirtualDomain';
 const PROMOTED = 8;
 
 export const CALLERS: readonly Caller[] = [
-  { name: 'monitor', environment: KEMARI, command: [`${AGENTS}/kemari/vm`, 'monitor'], code: PROMOTED },
-  { name: 'meta-data', environment: [], command: [`${AGENTS}/kemari/vm`, 'meta-data'], code: 0 },
+  { name: 'monitor', environment: KEMARI, command: [KEMARI_PROGRAM, 'monitor'], code: PROMOTED },
+  { name: 'meta-data', environment: [], command: [KEMARI_PROGRAM, 'meta-data'], code: 0 },
   {
     ...{ name: 'VirtualDomain', environment: VIRTUAL_DOMAIN, code: 0 },
-    command: [`${AGENTS}/heartbeat/VirtualDomain`, 'monitor'],
+    command: [VIRTUAL_DOMAIN_PROGRAM, 'monitor'],
   },
   // What the language costs before the first line of a program: no action can be below it.
   { name: 'node', environment: [], command: [process.execPath, '-e', '0'], code: 0 },
