@@ -19,6 +19,9 @@ export interface Complaint {
   readonly mend?: () => void;
 }
 
+/** Characters; the longest that quotes nothing long is far below. */
+const SENTENCE_MAX = 600;
+
 const UNKNOWN: Remedy = { write: 'remove it', isLoss: true };
 
 interface Sheet {
@@ -245,13 +248,21 @@ export class Place {
   }
 
   #complain(line: number, text: string, mend?: () => void): void {
-    this.#sheet.complaints.push(mend ? { line, text, mend } : { line, text });
+    const said = bounded(text);
+    this.#sheet.complaints.push(mend ? { line, text: said, mend } : { line, text: said });
   }
 }
 
 /** A name may be as long as a file. */
 function shown(name: string): string {
   return name.length <= 60 ? name : `${name.slice(0, 60)}…`;
+}
+
+/** What a sentence quotes may be long: its beginning and its end, which says what to write, are kept. */
+function bounded(text: string): string {
+  return text.length <= SENTENCE_MAX
+    ? text
+    : `${text.slice(0, SENTENCE_MAX / 2)}…${text.slice(-SENTENCE_MAX / 2)}`;
 }
 
 /** @returns nothing if it was refused. */

@@ -432,6 +432,22 @@ test('everything that is wrong is said, in the order of lines', () => {
   );
 });
 
+test('whatever is quoted, the sentence stays one, and says what to write', () => {
+  const long = 'x'.repeat(5000);
+  for (const [from, to, remedy] of [
+    ["<interface type='bridge'>", `<interface type='${long}'>`, "write type='bridge'"],
+    ["bridge='br0'", `bridge='${long}'`, ''],
+    ["<model type='virtio'/>", `<model type='${long}'/>`, "write type='virtio'"],
+    ['<acpi/>', `<acpi/><${long}/>`, 'remove it'],
+    ['<vcpu>1', `<vcpu>${long}`, 'write a whole number'],
+  ] as const) {
+    expect(least).toContain(from);
+    const sentence = refusalOf(least.replace(from, to));
+    expect(sentence.length).toBeLessThan(800);
+    expect(sentence).toContain(remedy);
+  }
+});
+
 describe('devices that are not needed, as they are written', () => {
   const vmWith = (from: string, to: string): Vm => {
     expect(least).toContain(from);
