@@ -6,6 +6,8 @@ use crate::wire::limits::STAGING_RETAINED_BYTES;
 
 /// Other nodes that may have the replica: a cluster of Corosync has 32 at most.
 pub const PEERS_MAX: usize = 31;
+/// How long nobody is called after another node than the one that was called has answered.
+pub const STRANGER_REST: Duration = Duration::from_secs(1);
 /// How long a supervisor may be away before another one is started.
 pub const SUPERVISOR_ABSENCE_MAX: Duration = Duration::from_secs(1);
 /// Between two such starts, at least.

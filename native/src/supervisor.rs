@@ -19,10 +19,15 @@ use crate::spec::SupervisorCommand;
 #[derive(Clone)]
 pub struct Guardian {
     command: Option<SupervisorCommand>,
+    watch: Arc<Watch>,
+}
+
+#[derive(Default)]
+struct Watch {
     /// Somebody listens to what happens here.
-    attended: Arc<AtomicBool>,
-    /// When another one may be started: one that dies at once dies again.
-    next_start: Instant,
+    attended: AtomicBool,
+    /// A thread sees to it that somebody does again.
+    going_on: AtomicBool,
 }
 
 impl Guardian {
@@ -30,19 +35,16 @@ impl Guardian {
     pub fn new(command: Option<SupervisorCommand>) -> Self {
         Self {
             command,
-            attended: Arc::default(),
-            next_start: Instant::now(),
+            watch: Arc::default(),
         }
     }
-}
 
-impl Guardian {
     /// The engine ends without having been told to: somebody must tell the cluster, now.
     pub fn leave(&self) {
         let Some(command) = &self.command else {
             return;
         };
-        if self.attended.load(Ordering::Relaxed) {
+        if self.watch.attended.load(Ordering::SeqCst) {
             return;
         }
         tracing::warn!("there is no supervisor to tell of this end: another one is started");
@@ -54,29 +56,51 @@ impl Guardian {
 
 impl Attended for Guardian {
     fn changed(&mut self, attended: bool) {
-        self.attended.store(attended, Ordering::Relaxed);
-        let Some(command) = self.command.as_ref().filter(|_| !attended) else {
+        self.watch.attended.store(attended, Ordering::SeqCst);
+        let Some(command) = self.command.clone().filter(|_| !attended) else {
             return;
         };
+        if self.watch.going_on.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let watch = Arc::clone(&self.watch);
+        let thread = thread::Builder::new().name("guardian".to_owned());
+        if let Err(error) = thread.spawn(move || watch.bring_back(&command)) {
+            self.watch.going_on.store(false, Ordering::SeqCst);
+            tracing::error!(%error, "the supervisor is gone, and nobody can look after it");
+        }
+    }
+}
+
+impl Watch {
+    /// Until somebody listens.
+    fn bring_back(&self, command: &SupervisorCommand) {
         // Whoever ends it on purpose ends the engine next, or connects anew.
-        let at = self.next_start.max(Instant::now() + SUPERVISOR_ABSENCE_MAX);
-        self.next_start = at + SUPERVISORS_APART;
-        let (command, attended) = (command.clone(), Arc::clone(&self.attended));
-        let watch = move || {
-            thread::sleep(at.saturating_duration_since(Instant::now()));
-            if attended.load(Ordering::Relaxed) {
+        let mut pause = SUPERVISOR_ABSENCE_MAX;
+        loop {
+            thread::sleep(pause);
+            if self.attended.load(Ordering::SeqCst) {
+                self.going_on.store(false, Ordering::SeqCst);
+                // It may have gone before this thread was seen to end.
+                let is_deserted = !self.attended.load(Ordering::SeqCst);
+                if is_deserted && !self.going_on.swap(true, Ordering::SeqCst) {
+                    continue;
+                }
                 return;
             }
             tracing::warn!("the supervisor is gone: another one is started");
+            let began = Instant::now();
             // Waited for, so that it leaves no zombie.
-            let ended = start(&command).and_then(|mut child| child.wait());
-            if let Err(error) = ended {
+            if let Err(error) = start(command).and_then(|mut child| child.wait()) {
                 tracing::error!(%error, "no supervisor could be started");
             }
-        };
-        let thread = thread::Builder::new().name("guardian".to_owned());
-        if let Err(error) = thread.spawn(watch) {
-            tracing::error!(%error, "the supervisor is gone, and nobody can look after it");
+            // One that dies at once dies again.
+            let lived = began.elapsed();
+            pause = if lived < SUPERVISORS_APART {
+                SUPERVISORS_APART
+            } else {
+                SUPERVISOR_ABSENCE_MAX
+            };
         }
     }
 }
@@ -120,20 +144,29 @@ mod tests {
         text.map_or(0, |text| text.lines().count())
     }
 
+    fn await_starts(folder: &Path, count: usize) {
+        let patience = Instant::now() + Duration::from_secs(60);
+        while started(folder) < count {
+            assert!(Instant::now() < patience, "nobody was started");
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     #[test]
-    fn one_that_is_gone_is_brought_back_and_not_again_at_once() {
+    fn one_that_is_gone_is_brought_back_until_somebody_listens() {
         let folder = tempfile::tempdir().expect("a folder");
         let mut guardian = guardian(folder.path());
         guardian.changed(true);
         guardian.changed(false);
-        let patience = Instant::now() + Duration::from_secs(30);
-        while started(folder.path()) == 0 {
-            assert!(Instant::now() < patience, "nobody was started");
+        // The first dies at once and is not the last.
+        await_starts(folder.path(), 2);
+        guardian.changed(true);
+        while guardian.watch.going_on.load(Ordering::SeqCst) {
             thread::sleep(Duration::from_millis(20));
         }
+        let count = started(folder.path());
         guardian.changed(false);
-        thread::sleep(2 * SUPERVISOR_ABSENCE_MAX);
-        assert_eq!(started(folder.path()), 1);
+        await_starts(folder.path(), count + 1);
     }
 
     #[test]
@@ -146,11 +179,7 @@ mod tests {
         assert_eq!(started(folder.path()), 0);
         guardian.changed(false);
         guardian.leave();
-        let patience = Instant::now() + Duration::from_secs(30);
-        while started(folder.path()) == 0 {
-            assert!(Instant::now() < patience, "nobody was started");
-            thread::sleep(Duration::from_millis(20));
-        }
+        await_starts(folder.path(), 1);
     }
 
     #[test]

@@ -19,7 +19,7 @@ export async function monitorAlone(env: Environment, why: NoAnswer): Promise<num
 
 /** As on every node before anything is started: what the disk says is told. */
 export async function probeStopped(env: Environment): Promise<number> {
-  await tellDisk(contextOf(env).paths, env);
+  await tellDisk(contextOf(env).paths, env, 'probe');
   return exitCode.not_running;
 }
 

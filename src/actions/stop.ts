@@ -37,7 +37,7 @@ export async function stop(env: Environment): Promise<number> {
     });
   }
   await sweep(paths, await nodeOf(env).catch(() => undefined));
-  await tellDisk(paths, env);
+  await tellDisk(paths, env, 'stop');
   return exitCode.ok;
 }
 

@@ -15,7 +15,8 @@ export interface AttributeWriter {
 export class AttributeKeeper {
   readonly #writer: AttributeWriter;
   readonly #onError: (message: string) => void;
-  #wanted: string | null = null;
+  /** undefined: nothing was ever wanted; what is there is another's. */
+  #wanted: string | null | undefined;
   /** undefined: not known, as at the start, when an earlier life may have left anything. */
   #written: string | null | undefined;
   #work: Promise<void> | undefined;
@@ -26,7 +27,7 @@ export class AttributeKeeper {
   }
 
   get wanted(): string | null {
-    return this.#wanted;
+    return this.#wanted ?? null;
   }
 
   want(value: string | null): void {
@@ -39,7 +40,7 @@ export class AttributeKeeper {
    * (maintenance, a restart of Pacemaker). So it is read now and then, and written again if it is not as wanted.
    */
   async verify(): Promise<void> {
-    if (this.#work) return;
+    if (this.#work || this.#wanted === undefined) return;
     const found = (await this.#writer.read()) ?? null;
     if (found === this.#wanted) return;
     this.#written = undefined;
@@ -58,7 +59,7 @@ export class AttributeKeeper {
 
   async #bring(): Promise<void> {
     while (this.#written !== this.#wanted) {
-      const value = this.#wanted;
+      const value = this.#wanted ?? null;
       try {
         await (value === null ? this.#writer.remove() : this.#writer.set(value));
         this.#written = value;

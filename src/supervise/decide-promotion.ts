@@ -59,6 +59,9 @@ function coldRefusal({ resource, me, durable, peer_disks }: PromotionEvidence): 
     if (disk && isNewer(disk, durable, me))
       return `${peer} has the newer guest of ${resource} (generation ${disk.generation}, here ${durable.generation}): promote ${peer}`;
   }
+  const [[stopped, disk] = []] = [...peer_disks];
+  if (peer_disks.size === 1 && disk && stopped !== undefined)
+    return `${stopped}, where ${resource} is stopped, may boot the same guest on its own: start ${stopped}`;
   const unknown = [...peer_disks].filter(([, disk]) => !disk).map(([peer]) => peer);
   return `${me} has no replica of ${resource} and cannot prove that its own state (generation ${durable.generation}, ${durable.sync}) is the newest while ${unknown.join(' and ')} ${unknown.length > 1 ? 'are' : 'is'} away: start ${unknown.join(' and ')}`;
 }

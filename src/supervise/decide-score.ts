@@ -54,6 +54,10 @@ function coldStartScore(me: string, durable: DurableState, peers: DiskWords): Sc
   const mayBeAlone = peers.size === 1 && iAmOwner && (durable.sync === 'solo' || durable.sync === 'clean');
   if (isUnknown && !mayBeAlone) return null;
   const known = [...peers.values()].filter((one) => one !== undefined);
+  // The same right elsewhere, where nobody would hear that this node has used it.
+  const [[peer, disk] = []] = peers.size === 1 ? [...peers] : [];
+  if (disk?.role === 'stopped' && disk.owner === peer && (disk.sync === 'solo' || disk.sync === 'clean'))
+    return null;
   if (known.some((one) => one.role === 'primary' || isNewer(one, durable, me))) return null;
   const isNewest = known.every(({ generation }) => generation < durable.generation);
   return iAmOwner || isNewest ? 10 : 5;

@@ -5,8 +5,8 @@ export interface DiskWord {
   readonly generation: number;
   readonly owner: string | null;
   readonly sync: SyncWord;
-  /** primary: a guest runs there now. */
-  readonly role: 'primary' | 'secondary';
+  /** primary: a guest runs there now. stopped: nobody is there who would hear of a newer one. */
+  readonly role: 'primary' | 'secondary' | 'stopped';
 }
 
 export function diskAttribute(resource: string): string {
@@ -18,8 +18,8 @@ export function scoreAttribute(resource: string): string {
   return `master-${resource}`;
 }
 
-export function formatDiskWord(durable: DurableState, guestRuns: boolean): string {
-  return `${durable.generation}:${durable.owner ?? '-'}:${durable.sync}:${guestRuns ? 'primary' : 'secondary'}`;
+export function formatDiskWord(durable: DurableState, role: DiskWord['role']): string {
+  return `${durable.generation}:${durable.owner ?? '-'}:${durable.sync}:${role}`;
 }
 
 /** What other nodes have said of their disks; undefined: nothing is known of that one. */
@@ -27,7 +27,7 @@ export type DiskWords = ReadonlyMap<string, DiskWord | undefined>;
 
 /** @returns undefined when it is not such a word: then nothing is known about the other disk. */
 export function parseDiskWord(text: string | undefined): DiskWord | undefined {
-  const match = /^(\d{1,15}):([^:]+):(none|protected|solo|outdated|clean):(primary|secondary)$/.exec(
+  const match = /^(\d{1,15}):([^:]+):(none|protected|solo|outdated|clean):(primary|secondary|stopped)$/.exec(
     text ?? '',
   );
   if (!match) return undefined;

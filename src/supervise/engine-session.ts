@@ -165,7 +165,8 @@ export class EngineSession {
   /** SIGKILL to the engine and its QEMU. @returns those that outlived it. */
   async kill(): Promise<readonly ProcessIdentity[]> {
     this.#over = true;
-    const children = await childrenOf(this.engine.pid);
+    // A supervisor that the engine has brought back is its child: this very one must live to tell.
+    const children = (await childrenOf(this.engine.pid)).filter(({ pid }) => pid !== process.pid);
     const targets = [
       this.engine,
       ...(this.#qemu ? [this.#qemu] : []),

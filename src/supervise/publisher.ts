@@ -53,11 +53,12 @@ export class Publisher {
       disk_writable: ledger.writable,
     });
     score.want(wanted === null ? null : String(wanted));
-    disk.want(formatDiskWord(durable, alive?.role === 'primary' && alive.state !== 'ended'));
+    const runs = alive?.role === 'primary' && alive.state !== 'ended';
+    disk.want(formatDiskWord(durable, runs ? 'primary' : 'secondary'));
     shown.want(decideShown({ phase, engine: alive, sync: durable.sync }));
   }
 
-  /** Nothing of this node is said any more but what is on its disk. */
+  /** Nothing of this node is said any more: what is on its disk may still change, and is said when the stop is over. */
   withdraw(): void {
     for (const keeper of this.#withdrawn) keeper.want(null);
   }
@@ -68,6 +69,6 @@ export class Publisher {
   }
 
   get #withdrawn(): readonly AttributeKeeper[] {
-    return [this.#parts.score, this.#parts.shown];
+    return [this.#parts.score, this.#parts.disk, this.#parts.shown];
   }
 }

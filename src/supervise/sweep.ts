@@ -23,8 +23,11 @@ export async function allProcesses(paths: ResourcePaths): Promise<readonly Proce
  * @throws AgentError survivor: then the node must be fenced, because the guest may still run
  */
 export async function sweep(paths: ResourcePaths, node: string | undefined): Promise<void> {
-  const survivors = await killAndWait(await allProcesses(paths));
-  if (survivors.length > 0) throw survivorError(paths.resource, survivors);
+  // Again until nobody is found: an engine may just have brought its supervisor back.
+  for (let found = await allProcesses(paths); found.length > 0; found = await allProcesses(paths)) {
+    const survivors = await killAndWait(found);
+    if (survivors.length > 0) throw survivorError(paths.resource, survivors);
+  }
   await rm(paths.run_dir, { recursive: true, force: true });
   if (node !== undefined) {
     // It is gone with the node if attrd cannot be reached; a stop must not fail for it.

@@ -52,7 +52,7 @@ test('a cold start, a promotion, a demotion and a stop', async () => {
   expect(existsSync(host.paths.run_dir)).toBe(false);
   expect(await host.attribute('master-vm1')).toBeUndefined();
   // The other nodes may want to know what is on this one's disk.
-  expect(await host.attribute('kemari-vm1-disk')).toBe('1:n1:outdated:secondary');
+  expect(await host.attribute('kemari-vm1-disk')).toBe('1:n1:outdated:stopped');
   expect(await host.run('stop')).toMatchObject({ code: 0 });
   expect(await host.run('monitor')).toMatchObject({ code: 7 });
   expect((await host.journal()).map((line) => line.replace(/"timeout_ms":\d+/, '"timeout_ms":0'))).toEqual([
@@ -215,15 +215,15 @@ test('a probe says what is on the disk of a node where nothing runs, and nothing
   const host = await Host.create();
   const disk = () => host.attribute('kemari-vm1-disk');
   expect(await host.run('monitor')).toMatchObject({ code: 7 });
-  expect(await disk()).toBe('0:-:none:secondary');
+  expect(await disk()).toBe('0:-:none:stopped');
   await mkdir(dirname(host.paths.state), { recursive: true });
   const state = { ...initialState('6f1c1d2e-3a4b-4c5d-8e6f-7a8b9c0d1e2f'), generation: 4, owner: 'n3' };
   await writeFile(host.paths.state, JSON.stringify({ ...state, sync: 'outdated' }));
   const recurring = { OCF_RESKEY_CRM_meta_interval: '10000' };
   expect(await host.run('monitor', recurring)).toMatchObject({ code: 7 });
-  expect(await disk()).toBe('0:-:none:secondary');
+  expect(await disk()).toBe('0:-:none:stopped');
   expect(await host.run('monitor')).toMatchObject({ code: 7 });
-  expect(await disk()).toBe('4:n3:outdated:secondary');
+  expect(await disk()).toBe('4:n3:outdated:stopped');
   await writeFile(host.paths.state, '{');
   expect(await host.run('monitor')).toMatchObject({ code: 7, reason: undefined });
   expect(await disk()).toBeUndefined();
@@ -257,14 +257,22 @@ test('of three nodes the one with the newest disk draws an instance to it when n
     expect(await host.run('monitor', env)).toMatchObject({ code: 7, reason: undefined });
     return await host.attribute('master-vm1');
   };
-  expect(await probed('4:n1:outdated:secondary', '2:n2:outdated:secondary')).toBe('10');
-  expect(await probed('5:n2:clean:secondary', '2:n2:outdated:secondary')).toBeUndefined();
+  expect(await probed('4:n1:outdated:stopped', '2:n2:outdated:stopped')).toBe('900');
+  expect(await probed('5:n2:clean:stopped', '2:n2:outdated:stopped')).toBeUndefined();
   expect(await probed('4:n1:outdated:secondary', '5:n3:solo:primary')).toBeUndefined();
-  expect(await probed('4:n1:outdated:secondary', 'nothing')).toBeUndefined();
+  expect(await probed('4:n1:outdated:stopped', 'nothing')).toBeUndefined();
   // Of two each has an instance anyhow.
   expect(await probed('4:n1:outdated:secondary', '-', {})).toBeUndefined();
   // A stop says it too, also when it finds nothing to stop.
-  await host.setAttribute('kemari-vm1-disk', 'n3', '2:n2:outdated:secondary');
+  await host.setAttribute('kemari-vm1-disk', 'n3', '2:n2:outdated:stopped');
   expect(await host.run('stop', three)).toMatchObject({ code: 0 });
-  expect(await host.attribute('master-vm1')).toBe('10');
+  expect(await host.attribute('master-vm1')).toBe('900');
+  // Whose replica was here goes on waiting for this node.
+  await writeFile(host.paths.state, JSON.stringify({ ...state, owner: 'n2', sync: 'protected' }));
+  expect(await probed('4:n2:protected:primary', '2:n2:outdated:secondary')).toBe('900');
+  expect(await probed('5:n2:protected:primary', '5:n2:protected:secondary')).toBeUndefined();
+  // Nobody runs: either of the two may boot it. A stop in the middle of a failover leaves that to others.
+  expect(await probed('4:n2:protected:stopped', '2:n2:outdated:stopped')).toBe('900');
+  expect(await host.run('stop', three)).toMatchObject({ code: 0 });
+  expect(await host.attribute('master-vm1')).toBeUndefined();
 });

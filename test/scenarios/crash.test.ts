@@ -2,7 +2,7 @@
 // story can end because of one. The replica is promoted before anything is started where the guest was.
 import { afterAll, beforeAll, beforeEach, expect, onTestFailed, onTestFinished, test } from 'vitest';
 import { domainXml, writeDomain } from '../lab/kemari/domain.js';
-import { createCommand } from '../lab/kemari/resource.js';
+import { createCommand, moveCommand } from '../lab/kemari/resource.js';
 import { Traffic } from '../lab/traffic/traffic.js';
 import { waitFor } from '../lab/wait-for.js';
 import { ProtectedGuest, RESOURCE } from './protected-guest.js';
@@ -95,6 +95,21 @@ test.each([
   const before = actions.slice(0, actions.indexOf(`promote ${secondary}`));
   expect(before.filter((action) => /^(start|promote)/.test(action))).toEqual([]);
   expect(before).toContain(`demote ${primary}`);
+});
+
+test('an engine that hangs under a supervisor that was brought back is ended by a demote', async () => {
+  const primary = await guest.primary();
+  const secondary = guest.other(primary);
+  const traffic = await startTraffic();
+  await killSupervisor(primary);
+  await waitFor('a supervisor that answers', () => guest.engine(primary), { timeout_ms: 60_000 });
+  await guest.lab.node(primary).run(['bash', '-c', 'kill -STOP $(pidof kemari-engine)']);
+  await guest.lab.node(primary).run(moveCommand(RESOURCE, secondary));
+  await guest.promotedOn(secondary);
+  await traffic.answered(50);
+  const { failures } = await guest.lab.status(secondary);
+  expect(failures.filter(({ operation }) => operation.includes('demote'))).toEqual([]);
+  expect(await guest.protected()).toBe(secondary);
 });
 
 async function killSupervisor(node: string): Promise<void> {

@@ -95,6 +95,20 @@ test('a guest whose outputs wait for one node looks for no replica elsewhere', a
   expect(await guest.protected()).toBe(primary);
 });
 
+test('the host of the replica dies: the guest waits for it, and the replica comes back to it', async () => {
+  const { primary, secondary } = await places();
+  const traffic = await startTraffic();
+  await traffic.answered(50);
+  const { generation } = await guest.engine(primary);
+  await guest.lab.power.crash(secondary);
+  await guest.state(primary, ['frozen']);
+  await waitFor(`power on ${secondary}`, () => guest.lab.power.isOn(secondary), PATIENCE);
+  expect(await guest.protected()).toBe(primary);
+  await traffic.answered(50);
+  expect(await guest.engine(primary)).toMatchObject({ generation });
+  await allOn();
+});
+
 const CLONE = `${RESOURCE}-clone`;
 
 async function disable(node: string): Promise<void> {

@@ -65,6 +65,8 @@ describe('decideScore', () => {
     ['equal, handed over, and lost there too', disk(3, 'n1', 'outdated'), '3:n1:outdated:secondary', 10],
     ['equal, the other is', disk(3, 'n2', 'protected'), '3:n2:protected:secondary', 5],
     ['equal, nobody ever was', disk(0, null, 'none'), '0:-:none:secondary', 5],
+    ['the other is stopped and may boot alone', disk(3, 'n2', 'protected'), '3:n2:clean:stopped', null],
+    ['the other is stopped and may not', disk(3, 'n2', 'outdated'), '3:n2:protected:stopped', 5],
     ['the other says nonsense', disk(3, 'n1', 'protected'), '3:n1:fine', null],
   ])('empty engine, %s', (_, durable, peer, score) => {
     const engine = { role: 'secondary', state: 'empty' } as const;
@@ -103,14 +105,14 @@ describe('decideScore', () => {
           me: 'n1',
           engine,
           durable: one,
-          peer_disks: onlyPeer(word(formatDiskWord(other, false))),
+          peer_disks: onlyPeer(word(formatDiskWord(other, 'secondary'))),
           disk_writable: true,
         }),
         decideScore({
           me: 'n2',
           engine,
           durable: other,
-          peer_disks: onlyPeer(word(formatDiskWord(one, false))),
+          peer_disks: onlyPeer(word(formatDiskWord(one, 'secondary'))),
           disk_writable: true,
         }),
       ];
@@ -227,7 +229,11 @@ describe('decidePromotion', () => {
 
   test('an empty engine is promoted cold exactly when it has a score', () => {
     for (const [one, other] of pairsOfDisks()) {
-      for (const said of [undefined, word(formatDiskWord(other, false)), word(formatDiskWord(other, true))]) {
+      for (const said of [
+        undefined,
+        word(formatDiskWord(other, 'secondary')),
+        word(formatDiskWord(other, 'primary')),
+      ]) {
         const peer_disks = onlyPeer(said);
         const engine = status({});
         const score = decideScore({ me: 'n1', engine, durable: one, peer_disks, disk_writable: true });

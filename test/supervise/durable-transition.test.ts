@@ -118,7 +118,7 @@ describe('what the disk says', () => {
       for (const state of ['receiving', 'in-sync'] as const) {
         const view: EngineView = { role: 'secondary', state, generation: 3 };
         const other = durableAtStop(durableAfter(before, view, 'n2', 'n1'), undefined);
-        const seen = (left: DurableState) => word(formatDiskWord(left, false));
+        const seen = (left: DurableState) => word(formatDiskWord(left, 'secondary'));
         expect(
           decideScore({
             me: 'n1',
@@ -148,7 +148,7 @@ describe('what the disk says', () => {
   test('the word for the other node survives the way there, and nonsense is no word', () => {
     for (const durable of allDisks) {
       const { generation, owner, sync } = durable;
-      expect(parseDiskWord(formatDiskWord(durable, true))).toEqual({
+      expect(parseDiskWord(formatDiskWord(durable, 'primary'))).toEqual({
         generation,
         owner,
         sync,

@@ -5,6 +5,7 @@ use super::{Engine, Mode, PeerLink, Ports, Primary, ack_timeout};
 use crate::control::Event;
 use crate::fault::{Fault, makes};
 use crate::guest::Vm;
+use crate::limits::STRANGER_REST;
 use crate::link::complaints::Complaints;
 use crate::link::{Dial, DialError, LinkError};
 use crate::release::PeerOutdated;
@@ -98,7 +99,9 @@ impl<P: Ports> Primary<P> {
                 "{expected} is called, and {} answers: check the sync addresses",
                 welcome.node
             ));
-            return self.calls.failed(self.may_call_others());
+            // It would answer again at once.
+            let is_solo = self.may_call_others();
+            return self.calls.rest(engine.now() + STRANGER_REST, is_solo);
         }
         self.calls.met();
         self.dial_complaints = Complaints::default();
