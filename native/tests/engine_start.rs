@@ -226,7 +226,7 @@ fn memory_that_a_replica_would_lack_is_refused_with_the_device() {
                 [
                     "the VGA controller at PCI address 0000:00:03.0 has 16384 KiB",
                     "\"0000:00:03.0/vga.vram\"",
-                    "leave the display out",
+                    "<model type='vga'/> or none",
                 ],
             ),
             (
