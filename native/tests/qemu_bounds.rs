@@ -170,6 +170,9 @@ fn a_guest_without_a_link_stands_still_before_it_owes_too_much() {
             .order(json!({"command": "restart-statistics"}))
             .expect("restart");
         proxy.cut();
+        first.wait_state("frozen");
+        // It may have stood still for the last checkpoint's ack; what it is allowed to write beyond that takes it a second.
+        thread::sleep(Duration::from_secs(3));
         let stands = first.wait_status("frozen and standing still", |status| {
             status["state"] == "frozen" && status["paused_for"] == "epoch"
         });
@@ -199,6 +202,9 @@ fn a_guest_that_is_frozen_for_too_long_stands_still_until_the_link_is_back() {
             |ms: u64| json!({"command": "configure", "tuning": {"freeze_timeout_ms": ms}});
         first.order(of_freeze(200)).expect("configured");
         proxy.cut();
+        first.wait_state("frozen");
+        // It may have stood still for the last checkpoint's ack; what it is allowed to write beyond that takes it a second.
+        thread::sleep(Duration::from_secs(3));
         let stands = first.wait_status("frozen and standing still", |status| {
             status["state"] == "frozen" && status["paused_for"] == "freeze"
         });

@@ -275,7 +275,10 @@ fn a_busy_peer_is_not_given_up_and_traffic_needs_no_heartbeats() {
         // A baseline that takes longer than anybody may be silent: the secondary has nothing to say meanwhile.
         proxy.pace(6 << 20);
         let second = Engine::start(&spec(lab, 2));
-        let first = Engine::start(&proxied_spec(lab, 1));
+        // The first checkpoint waits behind megabytes in the buffers of the two connections.
+        let mut patient = proxied_spec(lab, 1);
+        patient["limits"]["ack_timeout_ms"] = json!(10_000);
+        let first = Engine::start(&patient);
         first.promote("cold", 1).expect("cold");
         first.wait_state("protected");
         assert_eq!(proxy.baselines(), 1);
