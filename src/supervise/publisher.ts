@@ -5,7 +5,7 @@ import type { AttributeKeeper } from './attribute-keeper.js';
 import type { Phase } from './decide-monitor.js';
 import { decideScore } from './decide-score.js';
 import { decideShown } from './decide-shown.js';
-import { diskAttribute, formatDiskWord, parseDiskWord, type DiskWords } from './disk-word.js';
+import { diskAttribute, formatDiskWord, parseDiskWord, type DiskWord, type DiskWords } from './disk-word.js';
 import type { Launch } from './launch.js';
 import type { Ledger } from './ledger.js';
 
@@ -31,6 +31,11 @@ export class Publisher {
   /** What the other nodes' disks said when they were asked last. */
   get peerDisks(): DiskWords {
     return this.#peerDisks;
+  }
+
+  /** The same for people; null: that one has said nothing. */
+  get peerDisksShown(): Readonly<Record<string, DiskWord | null>> {
+    return Object.fromEntries([...this.#peerDisks].map(([node, disk]) => [node, disk ?? null]));
   }
 
   async askPeerDisks(): Promise<void> {

@@ -102,9 +102,7 @@ export class Supervisor {
       ...this.#health.view(engine),
       promotion_score: this.#parts.score.wanted,
       durable: this.#parts.ledger.durable ?? null,
-      peer_disks: Object.fromEntries(
-        [...this.#publisher.peerDisks].map(([node, disk]) => [node, disk ?? null]),
-      ),
+      peer_disks: this.#publisher.peerDisksShown,
       engine: engine ?? null,
     };
   }

@@ -1,42 +1,22 @@
 // What dies under the guest reaches the cluster at once: the monitors of this lab come every ten minutes, so that no
 // story can end because of one. The replica is promoted before anything is started where the guest was.
-import { afterAll, beforeAll, beforeEach, expect, onTestFailed, onTestFinished, test } from 'vitest';
+import { beforeAll, expect, test } from 'vitest';
 import { domainXml, writeDomain } from '../lab/kemari/domain.js';
 import { createCommand, moveCommand } from '../lab/kemari/resource.js';
-import { Traffic } from '../lab/traffic/traffic.js';
 import { waitFor } from '../lab/wait-for.js';
 import { ProtectedGuest, RESOURCE } from './protected-guest.js';
+import { eachBeginsProtected, startTraffic } from './story.js';
 
-const CLEAN = { answers_lost: 0, answers_repeated: 0, garbage: [], broken: undefined };
 const NEVER_S = [600, 601] as const;
 
 let guest: ProtectedGuest;
-let failed = false;
 beforeAll(async () => {
   guest = await ProtectedGuest.hosts();
   const { lab } = guest;
   await writeDomain(lab, RESOURCE, domainXml());
   await lab.node('n1').run(createCommand(lab, RESOURCE, {}, NEVER_S));
 });
-afterAll(async () => {
-  await guest.lab.down({ keepLogs: failed });
-  if (failed) console.error(`the hosts' logs are in ${guest.lab.run}`);
-});
-beforeEach(async () => {
-  onTestFailed(() => {
-    failed = true;
-  });
-  await guest.protected();
-});
-
-async function startTraffic(): Promise<Traffic> {
-  const traffic = await Traffic.start(guest.lab);
-  onTestFinished(async () => {
-    expect(await traffic.stop()).toMatchObject(CLEAN);
-  });
-  await traffic.answered(50);
-  return traffic;
-}
+eachBeginsProtected(() => guest);
 
 /** What the cluster has done with the resource since a line of the log of whoever decides, in order. */
 async function actionsSince(mark: ReadonlyMap<string, number>): Promise<string[]> {
@@ -77,7 +57,7 @@ test.each([
   const primary = await guest.primary();
   const secondary = guest.other(primary);
   const { generation } = await guest.engine(secondary);
-  const traffic = await startTraffic();
+  const traffic = await startTraffic(guest);
   const mark = await logEnds();
   const killed_ms = Date.now();
   await kill(primary);
@@ -100,7 +80,7 @@ test.each([
 test('an engine that hangs under a supervisor that was brought back is ended by a demote', async () => {
   const primary = await guest.primary();
   const secondary = guest.other(primary);
-  const traffic = await startTraffic();
+  const traffic = await startTraffic(guest);
   await killSupervisor(primary);
   await waitFor('a supervisor that answers', () => guest.engine(primary), { timeout_ms: 60_000 });
   await guest.lab.node(primary).run(['bash', '-c', 'kill -STOP $(pidof kemari-engine)']);
@@ -120,7 +100,7 @@ async function killSupervisor(node: string): Promise<void> {
 test('the supervisor dies: another one is there before any monitor, and the guest has not noticed', async () => {
   const primary = await guest.primary();
   const { engine_id, generation } = await guest.engine(primary);
-  const traffic = await startTraffic();
+  const traffic = await startTraffic(guest);
   const mark = await logEnds();
   for (const node of guest.lab.nodes) await killSupervisor(node);
   await waitFor('supervisors that answer', () => guest.protected(), { timeout_ms: 60_000 });

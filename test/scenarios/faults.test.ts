@@ -1,39 +1,19 @@
 // One part after another dies under a protected guest. Whatever it is: nothing that the client saw is taken back, and
 // nothing that it was owed is lost. The stories share a lab and begin, each, with a protected guest.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, beforeEach, expect, onTestFailed, onTestFinished, test } from 'vitest';
+import { beforeAll, expect, test } from 'vitest';
 import { GUEST_ADDRESS } from '../lab/networks.js';
-import { COUNTER_PORT, Traffic } from '../lab/traffic/traffic.js';
+import { COUNTER_PORT } from '../lab/traffic/traffic.js';
 import { waitFor } from '../lab/wait-for.js';
 import { ProtectedGuest, RESOURCE } from './protected-guest.js';
-
-const CLEAN = { answers_lost: 0, answers_repeated: 0, garbage: [], broken: undefined };
-
-/** Traffic that ends with its story: the counter is one for all connections, and the next story's is the only one. */
-async function startTraffic(): Promise<Traffic> {
-  const traffic = await Traffic.start(guest.lab);
-  onTestFinished(async () => {
-    await traffic.stop();
-  });
-  return traffic;
-}
+import { CLEAN, eachBeginsProtected, startTraffic } from './story.js';
 
 let guest: ProtectedGuest;
-let failed = false;
 beforeAll(async () => {
   guest = await ProtectedGuest.hosts();
   await guest.create();
 });
-afterAll(async () => {
-  await guest.lab.down({ keepLogs: failed });
-  if (failed) console.error(`the hosts' logs are in ${guest.lab.run}`);
-});
-beforeEach(async () => {
-  onTestFailed(() => {
-    failed = true;
-  });
-  await guest.protected();
-});
+eachBeginsProtected(() => guest);
 
 test('without KVM the guest runs under TCG, and the status says why', async () => {
   const { accel, accel_reason } = await guest.engine(await guest.primary());
@@ -44,7 +24,7 @@ test('without KVM the guest runs under TCG, and the status says why', async () =
 test('a pulled sync cable freezes what leaves the guest, and it goes on when the cable is back', async () => {
   const primary = await guest.primary();
   const secondary = guest.other(primary);
-  const traffic = await startTraffic();
+  const traffic = await startTraffic(guest);
   await traffic.answered(100);
   await guest.lab.power.cut(secondary, 'sync');
   await guest.state(primary, ['frozen']);
@@ -63,7 +43,7 @@ test('the secondary engine is killed: outputs wait, then go on, and a new replic
   const primary = await guest.primary();
   const secondary = guest.other(primary);
   const { engine_id } = await guest.engine(secondary);
-  const traffic = await startTraffic();
+  const traffic = await startTraffic(guest);
   await traffic.answered(100);
   await guest.killEngine(secondary);
   await guest.state(primary, ['frozen']);
@@ -77,7 +57,7 @@ test('the secondary engine is killed: outputs wait, then go on, and a new replic
 test('the QEMU of the primary is killed: the replica goes on without fencing', async () => {
   const primary = await guest.primary();
   const secondary = guest.other(primary);
-  const traffic = await startTraffic();
+  const traffic = await startTraffic(guest);
   await traffic.answered(100);
   await guest.killQemu(primary);
   await guest.promotedOn(secondary);
@@ -109,7 +89,7 @@ test('a promoted guest can reboot, and is protected after it', async () => {
 test('the engine of the primary is killed: its QEMU dies with it, the replica goes on', async () => {
   const primary = await guest.primary();
   const secondary = guest.other(primary);
-  const traffic = await startTraffic();
+  const traffic = await startTraffic(guest);
   await traffic.answered(100);
   const { qemu_pid } = await guest.engine(primary);
   await guest.killEngine(primary);
@@ -123,7 +103,7 @@ test('the engine of the primary is killed: its QEMU dies with it, the replica go
 test('the host of the secondary loses its power: outputs wait until a new replica may be made', async () => {
   const primary = await guest.primary();
   const secondary = guest.other(primary);
-  const traffic = await startTraffic();
+  const traffic = await startTraffic(guest);
   await traffic.answered(100);
   await guest.lab.power.crash(secondary);
   await guest.state(primary, ['frozen', 'solo']);

@@ -1,17 +1,17 @@
 // A guest that is sick is ended and booted anew, and its copy, which is as sick, is not promoted; one that is only cut off is
 // well, and at most paused.
-import { afterAll, beforeAll, beforeEach, expect, onTestFailed, test } from 'vitest';
+import { beforeAll, expect, test } from 'vitest';
 import { nodeAddress, nodeNumber } from '../lab/networks.js';
 import { Traffic } from '../lab/traffic/traffic.js';
 import { waitFor } from '../lab/wait-for.js';
 import { ProtectedGuest, RESOURCE } from './protected-guest.js';
+import { eachBeginsProtected } from './story.js';
 
 const SCRIPT = '/etc/kemari/is-well';
 /** While it is there, whoever asks the guest finds it sick. */
 const MARK = '/run/sick';
 
 let guest: ProtectedGuest;
-let failed = false;
 beforeAll(async () => {
   guest = await ProtectedGuest.hosts();
   const script = `#!/bin/sh\n[ -n "$OCF_RESKEY_config" ] || exit 4\n! test -e ${MARK} || { echo no answer; exit 1; }\n`;
@@ -31,16 +31,7 @@ beforeAll(async () => {
   const deeper = ['monitor', 'interval=7s', 'timeout=20s', 'role=Promoted', 'OCF_CHECK_LEVEL=20'];
   await guest.lab.node('n1').run(['pcs', 'resource', 'op', 'add', RESOURCE, ...deeper]);
 });
-afterAll(async () => {
-  await guest.lab.down({ keepLogs: failed });
-  if (failed) console.error(`the hosts' logs are in ${guest.lab.run}`);
-});
-beforeEach(async () => {
-  onTestFailed(() => {
-    failed = true;
-  });
-  await guest.protected();
-});
+eachBeginsProtected(() => guest);
 
 /** How often a guest went on with a replica, on any node, as the supervisors' logs say. */
 async function hotPromotions(): Promise<number> {

@@ -1,13 +1,13 @@
 // What an operator types, on a cluster with a protected guest under traffic: the guest runs on through all of it, on the same
 // connection, and ends where it was asked to. Each shell has a lab of its own.
-import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { domainXml, writeDomain } from '../lab/kemari/domain.js';
 import { Traffic } from '../lab/traffic/traffic.js';
 import { waitFor } from '../lab/wait-for.js';
 import { ProtectedGuest, RESOURCE } from './protected-guest.js';
+import { startTraffic } from './story.js';
 import { SHELLS } from './shells.js';
 
-const CLEAN = { answers_lost: 0, answers_repeated: 0, garbage: [], broken: undefined };
 const MOVE_TIMEOUT_MS = 120_000;
 
 describe.each(SHELLS)('with $name', (shell) => {
@@ -25,17 +25,8 @@ describe.each(SHELLS)('with $name', (shell) => {
     return guest.lab.node(node).run(command, { timeout_ms: MOVE_TIMEOUT_MS });
   }
 
-  /** Traffic that ends with its story, and says then that nothing was lost. */
-  async function startTraffic(): Promise<Traffic> {
-    const traffic = await Traffic.start(guest.lab);
-    onTestFinished(async () => {
-      expect(await traffic.stop()).toMatchObject(CLEAN);
-    });
-    return traffic;
-  }
-
   test('a reloadable parameter reaches the running engine; nothing is restarted', async () => {
-    const traffic = await startTraffic();
+    const traffic = await startTraffic(guest);
     const primary = await guest.primary();
     const { engine_id, generation } = await guest.engine(primary);
     await type(shell.set('sync_mode', 'interval'));
@@ -84,7 +75,7 @@ describe.each(SHELLS)('with $name', (shell) => {
   });
 
   test('a ban moves the guest, and clearing it leaves the guest where it is', async () => {
-    const traffic = await startTraffic();
+    const traffic = await startTraffic(guest);
     const primary = await guest.primary();
     const other = guest.other(primary);
     for (const command of shell.ban(primary)) await type(command);
@@ -97,7 +88,7 @@ describe.each(SHELLS)('with $name', (shell) => {
   });
 
   test('a node in standby gives its guest away, and takes a replica when it is back', async () => {
-    const traffic = await startTraffic();
+    const traffic = await startTraffic(guest);
     const primary = await guest.primary();
     const other = guest.other(primary);
     await type(shell.standby(primary));
@@ -109,7 +100,7 @@ describe.each(SHELLS)('with $name', (shell) => {
   });
 
   test('in maintenance nothing is touched, and after it everything is as it was', async () => {
-    const traffic = await startTraffic();
+    const traffic = await startTraffic(guest);
     const primary = await guest.primary();
     const { engine_id } = await guest.engine(primary);
     await type(shell.maintenance(true));
@@ -122,7 +113,7 @@ describe.each(SHELLS)('with $name', (shell) => {
   });
 
   test('cleanup, refresh and a monitor by hand find the guest as it is', async () => {
-    const traffic = await startTraffic();
+    const traffic = await startTraffic(guest);
     const primary = await guest.primary();
     const { engine_id } = await guest.engine(primary);
     for (const command of shell.forget()) {

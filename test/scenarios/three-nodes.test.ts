@@ -1,37 +1,18 @@
 // A cluster of three, of which two have the VM (clone-max=2): the replica goes to whichever node is left, and a boot
 // waits for the word of all. The stories share a lab and begin, each, with a protected guest.
-import { afterAll, beforeAll, beforeEach, expect, onTestFailed, onTestFinished, test } from 'vitest';
-import { Traffic } from '../lab/traffic/traffic.js';
+import { beforeAll, expect, test } from 'vitest';
 import { waitFor } from '../lab/wait-for.js';
 import { ProtectedGuest, RESOURCE } from './protected-guest.js';
+import { eachBeginsProtected, startTraffic } from './story.js';
 
-const CLEAN = { answers_lost: 0, answers_repeated: 0, garbage: [], broken: undefined };
 const PATIENCE = { timeout_ms: 90_000 };
 
 let guest: ProtectedGuest;
-let failed = false;
 beforeAll(async () => {
   guest = await ProtectedGuest.hosts({ nodes: 3 });
   await guest.create();
 });
-afterAll(async () => {
-  await guest.lab.down({ keepLogs: failed });
-  if (failed) console.error(`the hosts' logs are in ${guest.lab.run}`);
-});
-beforeEach(async () => {
-  onTestFailed(() => {
-    failed = true;
-  });
-  await guest.protected();
-});
-
-async function startTraffic(): Promise<Traffic> {
-  const traffic = await Traffic.start(guest.lab);
-  onTestFinished(async () => {
-    expect(await traffic.stop()).toMatchObject(CLEAN);
-  });
-  return traffic;
-}
+eachBeginsProtected(() => guest);
 
 /** Where the guest runs, where its replica is, and the node that has neither. */
 async function places(): Promise<{ primary: string; secondary: string; third: string }> {
@@ -54,7 +35,7 @@ const type = (node: string, command: readonly string[]) => guest.lab.node(node).
 
 test('the replica moves to the third node when its own leaves, and the guest is where it was', async () => {
   const { primary, secondary, third } = await places();
-  const traffic = await startTraffic();
+  const traffic = await startTraffic(guest);
   await type(primary, ['pcs', 'node', 'standby', secondary]);
   await waitFor('a replica on the third node', async () => (await guest.secondary()) === third, PATIENCE);
   expect(await guest.protected()).toBe(primary);
@@ -66,7 +47,7 @@ test('the replica moves to the third node when its own leaves, and the guest is 
 
 test('the host of the guest dies: it goes on at its replica, and takes a new one at the third node', async () => {
   const { primary, secondary, third } = await places();
-  const traffic = await startTraffic();
+  const traffic = await startTraffic(guest);
   await traffic.answered(50);
   await guest.lab.power.off(primary);
   await guest.promotedOn(secondary);
@@ -80,7 +61,7 @@ test('the host of the guest dies: it goes on at its replica, and takes a new one
 
 test('a guest whose outputs wait for one node looks for no replica elsewhere', async () => {
   const { primary, secondary, third } = await places();
-  const traffic = await startTraffic();
+  const traffic = await startTraffic(guest);
   await traffic.answered(50);
   await guest.lab.power.cut(secondary, 'sync');
   await guest.state(primary, ['frozen']);
@@ -97,7 +78,7 @@ test('a guest whose outputs wait for one node looks for no replica elsewhere', a
 
 test('the host of the replica dies: the guest waits for it, and the replica comes back to it', async () => {
   const { primary, secondary } = await places();
-  const traffic = await startTraffic();
+  const traffic = await startTraffic(guest);
   await traffic.answered(50);
   const { generation } = await guest.engine(primary);
   await guest.lab.power.crash(secondary);
@@ -128,7 +109,7 @@ test('stopped everywhere and started again, the guest boots where its newest sta
   await disable(primary);
   await type(primary, ['pcs', 'resource', 'enable', CLONE]);
   await guest.protected();
-  await startTraffic();
+  await startTraffic(guest);
 });
 
 test('without the word of one node nothing boots; with it the guest does', async () => {

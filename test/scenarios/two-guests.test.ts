@@ -6,8 +6,7 @@ import { guestAddress } from '../lab/networks.js';
 import { Traffic } from '../lab/traffic/traffic.js';
 import { waitFor } from '../lab/wait-for.js';
 import { ProtectedGuest } from './protected-guest.js';
-
-const CLEAN = { answers_lost: 0, answers_repeated: 0, garbage: [], broken: undefined };
+import { CLEAN } from './story.js';
 
 let first: ProtectedGuest;
 let second: ProtectedGuest;
