@@ -42,7 +42,14 @@ export async function lookUpNodes(
     if (isLoopback(answer.address)) throw complain(`is ${answer.address}, which only this host can reach`);
     return [node, { address: answer.address, port: undefined }];
   });
-  return new Map(await Promise.all(found));
+  // All are waited for: of several without an address the first one is named, whichever was refused first.
+  const settled = await Promise.allSettled(found);
+  return new Map(
+    settled.map((outcome) => {
+      if (outcome.status === 'rejected') throw outcome.reason;
+      return outcome.value;
+    }),
+  );
 }
 
 function isLoopback(address: string): boolean {

@@ -1,5 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { hostNameOf, lookUpNodes } from '../../src/actions/look-up-nodes.js';
 import { Host } from '../fixtures/host.js';
@@ -36,6 +37,14 @@ test.each([
   ['home', 'is 127.0.1.1, which only this host can reach'],
 ])('%s is refused', async (node, sentence) => {
   await expect(lookUpNodes(['n1', node], '-sync', lookUp)).rejects.toThrow(sentence);
+});
+
+test('of several nodes without an address the first is named, whichever name is refused first', async () => {
+  const refuse = async (name: string) => {
+    if (name.startsWith('n3')) await sleep(20);
+    return lookUp(name);
+  };
+  await expect(lookUpNodes(['n3', 'n4'], '-sync', refuse)).rejects.toThrow('the host name n3-sync (node n3');
 });
 
 test('a name server that does not answer holds nothing up', async () => {
