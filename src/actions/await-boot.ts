@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { AgentError, messageOf } from '../common/error.js';
 import { limits } from '../common/limits.js';
 import type { Environment, ResourcePaths } from '../common/paths.js';
+import { writeAll } from '../common/write-all.js';
 import { askSupervisor } from '../supervise/client.js';
 import { scriptsOf } from './monitor-deeper.js';
 import { runMonitorScripts } from './monitor-scripts.js';
@@ -18,7 +19,7 @@ export async function awaitBoot(paths: ResourcePaths, env: Environment, deadline
     const findings = await runMonitorScripts(scripts, env, deadline);
     if (findings.found === 'well') return;
     if (findings.found === 'nothing') {
-      process.stderr.write(`${findings.sentence}\n`);
+      writeAll(2, `${findings.sentence}\n`);
       return;
     }
     if (Date.now() + limits.script_retry_ms >= deadline) {
@@ -28,7 +29,7 @@ export async function awaitBoot(paths: ResourcePaths, env: Environment, deadline
       );
       await askSupervisor(paths.supervisor_socket, { command: 'health', sick }, limits.status_ms).catch(
         (error: unknown) => {
-          process.stderr.write(`the supervisor was not told of it: ${messageOf(error)}\n`);
+          writeAll(2, `the supervisor was not told of it: ${messageOf(error)}\n`);
         },
       );
       throw new AgentError('timeout', sick);

@@ -4,6 +4,7 @@ import { judgeDomain } from '../domain/read-domain.js';
 import type { Complaint } from '../domain/place.js';
 import type { Vm } from '../domain/vm.js';
 import { exitCode } from '../pacemaker/exit-codes.js';
+import { writeAll } from '../common/write-all.js';
 
 /** `kemari check-config FILE`: what the VM will look like, or all that is wrong with its description. */
 export async function checkConfig({
@@ -16,10 +17,11 @@ export async function checkConfig({
   const judged = judgeDomain(await readConfigFile(file), file);
   if ('complaints' in judged) {
     const complaints = judged.complaints.map(({ line, text }) => ({ line, text }));
-    process.stdout.write(json ? `${JSON.stringify({ file, complaints })}\n` : listed(file, complaints));
+    writeAll(1, json ? `${JSON.stringify({ file, complaints })}\n` : listed(file, complaints));
     return exitCode.arguments;
   }
-  process.stdout.write(
+  writeAll(
+    1,
     json ? `${JSON.stringify({ file, complaints: [], vm: judged.value })}\n` : describeVm(judged.value),
   );
   return exitCode.ok;

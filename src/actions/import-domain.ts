@@ -1,6 +1,7 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { AgentError, messageOf, systemCodeOf } from '../common/error.js';
+import { writeAll } from '../common/write-all.js';
 import { readConfigFile } from '../config/read-config.js';
 import { convertDomain } from '../domain/convert-domain.js';
 import { nameOf } from '../domain/read-domain.js';
@@ -23,7 +24,8 @@ export async function importDomain({ file, output, force }: ImportOptions): Prom
   const path = resolve(output ?? `/etc/kemari/${name}.xml`);
   const { text: converted, changes, left } = convertDomain(text, file);
   await write(path, converted, force);
-  process.stdout.write(
+  writeAll(
+    1,
     [
       ...(changes.length === 0
         ? []

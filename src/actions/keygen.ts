@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import { makeSyncKey, syncKeyPath } from '../config/sync-key.js';
 import { exitCode } from '../pacemaker/exit-codes.js';
+import { writeAll } from '../common/write-all.js';
 
 export interface KeygenOptions {
   readonly file: string | undefined;
@@ -13,10 +14,11 @@ export async function keygen({ file, force, json }: KeygenOptions): Promise<numb
   const path = resolve(file ?? syncKeyPath);
   const fingerprint = await makeSyncKey(path, force);
   if (json) {
-    process.stdout.write(`${JSON.stringify({ key: path, fingerprint })}\n`);
+    writeAll(1, `${JSON.stringify({ key: path, fingerprint })}\n`);
     return exitCode.ok;
   }
-  process.stdout.write(
+  writeAll(
+    1,
     [
       `made ${path}`,
       `  ${fingerprint}`,

@@ -1,6 +1,7 @@
 import { AgentError, messageOf } from '../common/error.js';
 import { limits } from '../common/limits.js';
 import type { Environment, ResourcePaths } from '../common/paths.js';
+import { writeAll } from '../common/write-all.js';
 import { isRecurring } from '../pacemaker/environment.js';
 import { exitCode } from '../pacemaker/exit-codes.js';
 import { parameters } from '../pacemaker/parameters.js';
@@ -45,9 +46,7 @@ export async function lookDeeper(look: Look, before: SupervisorStatus): Promise<
     if (findings.found === 'sick') {
       const after = await supervisorStatus(look.paths.supervisor_socket, limits.status_ms);
       if (!isGuestsFault(before.flow, after.flow, Date.now() - began)) {
-        process.stderr.write(
-          `${findings.sentence}; its outputs had to wait meanwhile: no fault of the guest\n`,
-        );
+        writeAll(2, `${findings.sentence}; its outputs had to wait meanwhile: no fault of the guest\n`);
         return sound;
       }
       await note(look, findings.sentence);
@@ -71,14 +70,14 @@ async function askQemu({ paths, deadline }: Look): Promise<string | undefined> {
     await askSupervisor(paths.supervisor_socket, order, timeout_ms + limits.answer_ms);
   } catch (error) {
     if (error instanceof AgentError && error.code === 'refused') return error.message;
-    process.stderr.write(`QEMU was not asked how the guest is: ${messageOf(error)}\n`);
+    writeAll(2, `QEMU was not asked how the guest is: ${messageOf(error)}\n`);
   }
   return undefined;
 }
 
 /** A host that cannot ask is no sick guest: shown, and nothing follows. */
 function unanswered(sound: MonitorVerdict, reason: string): MonitorVerdict {
-  process.stderr.write(`${reason}\n`);
+  writeAll(2, `${reason}\n`);
   return { ...sound, recurring: exitCode.degraded_promoted, reason };
 }
 
@@ -90,7 +89,7 @@ async function note({ env, paths }: Look, sick: string | null): Promise<void> {
   if (!isRecurring(env) || NO_RESTART.includes(env['OCF_RESKEY_CRM_meta_on_fail'])) return;
   const order = { command: 'health', sick: sick?.slice(0, limits.sickness_characters) ?? null } as const;
   await askSupervisor(paths.supervisor_socket, order, limits.status_ms).catch((error: unknown) => {
-    process.stderr.write(`the supervisor was not told of the guest's health: ${messageOf(error)}\n`);
+    writeAll(2, `the supervisor was not told of the guest's health: ${messageOf(error)}\n`);
   });
 }
 

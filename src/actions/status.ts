@@ -3,6 +3,7 @@ import { exitCode } from '../pacemaker/exit-codes.js';
 import { messageOf } from '../common/error.js';
 import { limits } from '../common/limits.js';
 import { pathsOf, runRoot, type Environment } from '../common/paths.js';
+import { writeAll } from '../common/write-all.js';
 import { supervisorStatus } from '../supervise/client.js';
 
 export interface StatusOptions {
@@ -26,11 +27,11 @@ export async function status({ resource, json }: StatusOptions, env: Environment
     }
   }
   if (json) {
-    process.stdout.write(`${JSON.stringify(resource === undefined ? all : all[0])}\n`);
+    writeAll(1, `${JSON.stringify(resource === undefined ? all : all[0])}\n`);
   } else if (all.length === 0) {
-    process.stdout.write('no resource runs on this node\n');
+    writeAll(1, 'no resource runs on this node\n');
   } else {
-    process.stdout.write(`${all.map(describe).join('\n\n')}\n`);
+    writeAll(1, `${all.map(describe).join('\n\n')}\n`);
   }
   return all.some((one) => one['phase'] !== 'none') ? exitCode.ok : exitCode.not_running;
 }

@@ -1,4 +1,5 @@
 import { messageOf } from '../common/error.js';
+import { writeAll } from '../common/write-all.js';
 import type { Vm } from '../domain/vm.js';
 import type { ParameterValues } from '../pacemaker/parameters.js';
 import { setUtilization } from '../pacemaker/tools.js';
@@ -11,7 +12,7 @@ export async function tellUtilization(resource: string, vm: Vm, values: Paramete
   ];
   for (const [name, value] of wanted) {
     await setUtilization(resource, name, String(value)).catch((error: unknown) => {
-      process.stderr.write(`the utilization ${name} of ${resource} was not set: ${messageOf(error)}\n`);
+      writeAll(2, `the utilization ${name} of ${resource} was not set: ${messageOf(error)}\n`);
     });
   }
 }

@@ -94,8 +94,11 @@ export const commands: readonly Command[] = [
     summary: 'Print a manual page: agent or program',
     kind: 'internal',
     run: async (_env, given) => {
-      const { agentPage, commandPage } = await import('./man.js');
-      process.stdout.write(given.arguments[0] === 'program' ? commandPage(commands) : agentPage());
+      const [{ agentPage, commandPage }, { writeAll }] = await Promise.all([
+        import('./man.js'),
+        import('../common/write-all.js'),
+      ]);
+      writeAll(1, given.arguments[0] === 'program' ? commandPage(commands) : agentPage());
       return 0;
     },
   },

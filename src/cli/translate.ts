@@ -70,5 +70,11 @@ export async function runByYargs(
     );
   }
   await parser.parseAsync();
+  // The help is yargs': what a pipe has not taken yet would be lost when the process ends.
+  await new Promise<void>((resolve) => {
+    process.stdout.write('', () => {
+      resolve();
+    });
+  });
   return code ?? 0;
 }
