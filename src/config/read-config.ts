@@ -1,3 +1,4 @@
+import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { AgentError, messageOf, systemCodeOf } from '../common/error.js';
 import { limits } from '../common/limits.js';
@@ -8,7 +9,8 @@ import type { Vm } from '../domain/vm.js';
 export async function readConfigFile(path: string): Promise<string> {
   let file;
   try {
-    file = await open(path, 'r');
+    // Without O_NONBLOCK whoever opens a FIFO waits for a writer, for ever.
+    file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (error) {
     const why =
       systemCodeOf(error) === 'ENOENT'

@@ -6,6 +6,7 @@ import { readVm } from '../../src/config/read-config.js';
 import { checkRequirements } from '../../src/config/requirements.js';
 import { syncEnds } from '../../src/config/sync-ends.js';
 import type { AgentError } from '../../src/common/error.js';
+import { hangingFile } from '../fixtures/fifo.js';
 import type { SyncAddress } from '../../src/pacemaker/parameter-kinds.js';
 import { readParameters } from '../../src/pacemaker/parameters.js';
 
@@ -48,6 +49,12 @@ test('a file that the description names and the host lacks is a missing requirem
   const error: unknown = await checkRequirements(lacking, values).catch((thrown: unknown) => thrown);
   expect(error).toMatchObject({ code: 'missing-requirement' });
   expect((error as AgentError).message).toContain(`${file}: <kernel> names ${join(folder, 'none')}`);
+});
+
+test('a FIFO is refused, and nobody is waited for who would write into it', async () => {
+  const fifo = join(folder, 'fifo.xml');
+  await hangingFile(fifo);
+  await expect(readVm(fifo)).rejects.toThrow('is not a file');
 });
 
 const from = 'parameter sync_address';
