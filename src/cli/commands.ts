@@ -67,9 +67,9 @@ export const commands: readonly Command[] = [
   },
   {
     name: 'notify',
-    summary: 'Nothing; always succeeds (OCF action)',
+    summary: 'Log who is where; always succeeds (OCF action)',
     kind: 'action',
-    run: async () => (await import('../actions/notify.js')).notify(),
+    run: async (env) => (await import('../actions/notify.js')).notify(env),
   },
   {
     name: 'meta-data',
