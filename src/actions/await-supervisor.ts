@@ -40,10 +40,14 @@ export async function awaitSupervisor(
  * A supervisor that took a connection and did not answer hangs, and holds the lock; it owns nothing that is not on disk
  * or in the engine. One that does not listen is not touched: it may just have been born.
  */
-export async function endHungSupervisor(paths: ResourcePaths, error: unknown): Promise<void> {
+export async function endHungSupervisor(
+  paths: ResourcePaths,
+  error: unknown,
+  boundMs: number = limits.kill_ms,
+): Promise<void> {
   if (!(error instanceof AgentError) || error.code !== 'timeout') return;
   const { supervisor } = await readProcessRecord(paths);
-  if (supervisor) await killAndWait([supervisor]);
+  if (supervisor) await killAndWait([supervisor], Math.min(limits.kill_ms, boundMs));
 }
 
 /** A supervisor that answers: the one that runs, or a new one after a crash while its engine lives or lived. */
@@ -52,11 +56,13 @@ export async function reviveSupervisor(
   env: Environment,
   budgetMs: number,
 ): Promise<SupervisorStatus> {
+  const deadline = Date.now() + budgetMs;
   try {
-    const status = await supervisorStatus(paths.supervisor_socket, Math.min(budgetMs, limits.monitor_ms));
+    const patience = Math.min(budgetMs / 2, limits.monitor_ms);
+    const status = await supervisorStatus(paths.supervisor_socket, patience);
     if (status.phase !== 'starting') return status;
   } catch (error) {
-    await endHungSupervisor(paths, error);
+    await endHungSupervisor(paths, error, deadline - Date.now());
   }
-  return await awaitSupervisor(paths, await startSupervisor(paths, env), budgetMs);
+  return await awaitSupervisor(paths, await startSupervisor(paths, env), deadline - Date.now());
 }

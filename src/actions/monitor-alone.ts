@@ -8,6 +8,7 @@ import { readProcessRecord } from '../supervise/process-record.js';
 import { endHungSupervisor } from './await-supervisor.js';
 import { contextOf } from './context.js';
 import { tellDisk } from './tell-disk.js';
+import { actionBudget } from '../pacemaker/environment.js';
 import { exitCode } from '../pacemaker/exit-codes.js';
 import { tellFinding, type NoAnswer } from './monitor.js';
 import { startSupervisor } from '../supervise/start-supervisor.js';
@@ -19,7 +20,7 @@ export async function monitorAlone(env: Environment, why: NoAnswer): Promise<num
 
 /** As on every node before anything is started: what the disk says is told. */
 export async function probeStopped(env: Environment): Promise<number> {
-  await tellDisk(contextOf(env).paths, env, 'probe');
+  await tellDisk(contextOf(env).paths, env, 'probe', Date.now() + actionBudget(env));
   return exitCode.not_running;
 }
 

@@ -55,7 +55,7 @@ export async function start(env: Environment): Promise<number> {
       : new AgentError('engine-failed', `the supervisor is ${status.phase}: see ${paths.log}`);
   } catch (error) {
     await sweep(paths, node);
-    await tellDisk(paths, env, 'stop');
+    await tellDisk(paths, env, 'stop', deadline);
     throw error;
   }
 }

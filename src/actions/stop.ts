@@ -1,19 +1,21 @@
-import { withEngine } from '../engine/client.js';
-import { actionBudget } from '../pacemaker/environment.js';
+import { withEngine, type EngineClient } from '../engine/client.js';
+import { actionBudget, resourceName } from '../pacemaker/environment.js';
 import { exitCode } from '../pacemaker/exit-codes.js';
-import { messageOf, toAgentError } from '../common/error.js';
+import { bounded } from '../common/bounded.js';
+import { AgentError, messageOf, toAgentError } from '../common/error.js';
 import { limits } from '../common/limits.js';
 import type { Environment, ResourcePaths } from '../common/paths.js';
 import { awaitEnd, isAlive, killAndWait } from '../common/process-identity.js';
+import { writeAll } from '../common/write-all.js';
 import { askSupervisor } from '../supervise/client.js';
-import { DurableStore } from '../supervise/durable-state.js';
-import { durableAtStop } from '../supervise/durable-transition.js';
-import { readProcessRecord } from '../supervise/process-record.js';
+import { findProcesses, readProcessRecord } from '../supervise/process-record.js';
 import { sweep } from '../supervise/sweep.js';
 import { reviveSupervisor } from './await-supervisor.js';
-import { contextOf, wasStarted } from './context.js';
+import { pathsIfStartable, wasStarted } from './context.js';
 import { isForced } from './force-stop.js';
 import { nodeOf } from './node.js';
+import { planStop, shutdownTime, type StopPlan } from './plan-stop.js';
+import { startSettler } from './state-process.js';
 import { tellDisk } from './tell-disk.js';
 
 /**
@@ -21,65 +23,70 @@ import { tellDisk } from './tell-disk.js';
  * is needed by the next: supervisor in order, engine in order, SIGKILL. Success means that no process is left.
  */
 export async function stop(env: Environment): Promise<number> {
-  const { paths } = contextOf(env);
+  const paths = pathsIfStartable(env);
+  if (!paths) {
+    writeAll(2, `${resourceName(env)} is no name that a start takes: nothing of it can run here\n`);
+    return exitCode.ok;
+  }
   const budget = actionBudget(env);
+  const plan = planStop(budget);
+  const began = Date.now();
+  const node = nodeOf(env).catch(() => undefined);
   try {
-    const bound = Math.min(limits.supervisor_stop_ms, budget / 2);
-    // What may be left is for the guest; a supervisor that hangs does not use it up.
-    const shutdown_ms = isForced(env) ? 0 : Math.max(Math.floor(budget - bound - limits.stop_reserve_ms), 0);
-    await awake(paths, env, Math.min(limits.ping_ms, bound));
-    await askSupervisor(paths.supervisor_socket, { command: 'stop', shutdown_ms }, shutdown_ms + bound);
-    const { supervisor } = await readProcessRecord(paths);
-    if (supervisor) await awaitEnd([supervisor], limits.status_ms);
+    await stopInOrder(paths, env, plan, began);
   } catch {
-    await stopAlone(paths, budget / 4).catch((error: unknown) => {
-      process.stderr.write(`stop goes on without an orderly end of the engine: ${messageOf(error)}\n`);
+    await stopAlone(paths, env, began + plan.kill_at_ms).catch((error: unknown) => {
+      writeAll(2, `stop goes on without an orderly end of the engine: ${messageOf(error)}\n`);
     });
   }
-  await sweep(paths, await nodeOf(env).catch(() => undefined));
-  await tellDisk(paths, env, 'stop');
+  await sweep(paths, await node);
+  await tellDisk(paths, env, 'stop', began + budget);
   return exitCode.ok;
+}
+
+/** @throws AgentError when no supervisor has ended everything in time. */
+async function stopInOrder(
+  paths: ResourcePaths,
+  env: Environment,
+  plan: StopPlan,
+  began: number,
+): Promise<void> {
+  await awake(paths, env, plan.revive_ms);
+  const left = began + plan.orderly_until_ms - Date.now();
+  const shutdown_ms = isForced(env) ? 0 : shutdownTime(plan, left);
+  await askSupervisor(paths.supervisor_socket, { command: 'stop', shutdown_ms }, left);
+  const { supervisor } = await readProcessRecord(paths);
+  if (supervisor)
+    await awaitEnd([supervisor], Math.min(limits.status_ms, began + plan.kill_at_ms - Date.now()));
 }
 
 /** A supervisor that is dead is started again: only it can let the guest end in order. One that hangs is left alone. */
 async function awake(paths: ResourcePaths, env: Environment, budgetMs: number): Promise<void> {
   try {
-    await askSupervisor(paths.supervisor_socket, { command: 'ping' }, budgetMs);
+    await askSupervisor(paths.supervisor_socket, { command: 'ping' }, Math.min(limits.ping_ms, budgetMs));
   } catch (error) {
     if (!wasStarted(paths) || toAgentError(error, 'protocol').code !== 'not-running') throw error;
     await reviveSupervisor(paths, env, budgetMs);
   }
 }
 
-/** Without a supervisor: this process is the one owner of state.json once the old one is surely gone. */
-async function stopAlone(paths: ResourcePaths, budgetMs: number): Promise<void> {
+/** Without a supervisor: this action is the one owner of state.json once the old one is surely gone. */
+async function stopAlone(paths: ResourcePaths, env: Environment, deadline: number): Promise<void> {
+  const left = (share = 1) => Math.max((deadline - Date.now()) * share, 1);
+  const settler = startSettler(paths.resource, env);
   const record = await readProcessRecord(paths);
-  if (record.supervisor) await killAndWait([record.supervisor]);
+  const supervisors = record.supervisor ? [record.supervisor] : await findProcesses(paths, 'supervisor');
+  const survivors = await killAndWait(supervisors, left(1 / 4));
+  if (survivors.length > 0) throw new AgentError('survivor', 'the supervisor outlived SIGKILL');
+  const ask = <Result>(what: string, use: (engine: EngineClient) => Promise<Result>) =>
+    bounded(what, withEngine(paths.engine_socket, use), left(1 / 3));
   const engineLives = record.engine !== undefined && isAlive(record.engine);
-  const ask = <Result>(work: Promise<Result>) => bounded(work, budgetMs / 2);
   const status = engineLives
-    ? await ask(withEngine(paths.engine_socket, (engine) => engine.status())).catch(() => undefined)
+    ? await ask('a status of the engine', (engine) => engine.status()).catch(() => undefined)
     : undefined;
-
-  const store = new DurableStore(paths);
-  const durable = await store.load();
   // Disk before farewell: the engine's tells the primary that this replica is outdated.
-  if (durable) await store.write(durableAtStop(durable, status));
+  await settler.settle(status, left(3 / 4));
   if (!status || !record.engine) return;
-  await ask(withEngine(paths.engine_socket, (engine) => engine.stop()));
-  await awaitEnd([record.engine], limits.engine_stop_ms);
-}
-
-async function bounded<Result>(work: Promise<Result>, timeoutMs: number): Promise<Result> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => {
-      reject(new Error(`no answer within ${timeoutMs} ms`));
-    }, timeoutMs);
-  });
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
-  }
+  await ask('the farewell of the engine', (engine) => engine.stop());
+  await awaitEnd([record.engine], Math.min(limits.engine_stop_ms, left()));
 }

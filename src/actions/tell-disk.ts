@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { readParameters } from '../pacemaker/parameters.js';
 import { deleteAttribute, queryAttributes, setAttribute, setPrivateAttribute } from '../pacemaker/tools.js';
+import { bounded } from '../common/bounded.js';
 import { limits } from '../common/limits.js';
 import type { Environment, ResourcePaths } from '../common/paths.js';
 import { decideScore } from '../supervise/decide-score.js';
@@ -11,9 +12,11 @@ import {
   scoreAttribute,
   type DiskWord,
 } from '../supervise/disk-word.js';
-import { DurableStore, initialState, type DurableState } from '../supervise/durable-state.js';
+import { initialState, type DurableState } from '../supervise/durable-state.js';
+import { straysOf } from './absence.js';
 import { wasStarted } from './context.js';
 import { nodeOf } from './node.js';
+import { readState } from './state-process.js';
 import { nodesOf } from './sync-addresses.js';
 
 /** A score of a node where nothing runs: more than what keeps an instance where it is, less than any replica's. */
@@ -27,31 +30,43 @@ export async function tellDisk(
   paths: ResourcePaths,
   env: Environment,
   when: 'probe' | 'stop',
+  deadline: number,
 ): Promise<void> {
+  const left = Math.max(deadline - Date.now(), 1);
   try {
-    const node = await nodeOf(env);
-    const durable = await new DurableStore(paths).load().catch(() => null);
-    const isStopped = () => !wasStarted(paths);
-    if (!isStopped()) return;
-    // What cannot be read is not guessed: nothing is known of this disk then.
-    if (durable === null) {
-      await deleteAttribute(diskAttribute(paths.resource), node);
-      return;
-    }
-    const known = durable ?? initialState('');
-    await setPrivateAttribute(diskAttribute(paths.resource), node, formatDiskWord(known, 'stopped'));
-    if (known.sync === 'none') return;
-    const peers = (await nodesOf(readParameters(env))).filter((name) => name !== node);
-    if (peers.length < 2) return;
-    // A stop in a failover must neither wait nor disturb it; after the guest's own end there is time.
-    if (when === 'stop' && known.sync !== 'clean') return;
-    const draws = await isWantedHere(paths, node, known, peers);
-    if (!isStopped()) return;
-    const score = scoreAttribute(paths.resource);
-    await (draws ? setAttribute(score, node, String(DRAW)) : deleteAttribute(score, node));
+    await bounded('the word on the disk', tell(paths, env, when, left), left);
   } catch {
     // Without a word a cold start elsewhere waits for this node: the safe side.
   }
+}
+
+async function tell(
+  paths: ResourcePaths,
+  env: Environment,
+  when: 'probe' | 'stop',
+  leftMs: number,
+): Promise<void> {
+  const node = await nodeOf(env);
+  const diskMs = Math.min(limits.disk_stuck_ms, leftMs / 2);
+  const durable = await readState(paths.resource, env, diskMs).catch(() => null);
+  const isStopped = async () => !wasStarted(paths) && (await straysOf(paths)).length === 0;
+  if (!(await isStopped())) return;
+  // What cannot be read is not guessed: nothing is known of this disk then.
+  if (durable === null) {
+    await deleteAttribute(diskAttribute(paths.resource), node);
+    return;
+  }
+  const known = durable ?? initialState('');
+  await setPrivateAttribute(diskAttribute(paths.resource), node, formatDiskWord(known, 'stopped'));
+  if (known.sync === 'none') return;
+  const peers = (await nodesOf(readParameters(env))).filter((name) => name !== node);
+  if (peers.length < 2) return;
+  // A stop in a failover must neither wait nor disturb it; after the guest's own end there is time.
+  if (when === 'stop' && known.sync !== 'clean') return;
+  const draws = await isWantedHere(paths, node, known, peers);
+  if (!(await isStopped())) return;
+  const score = scoreAttribute(paths.resource);
+  await (draws ? setAttribute(score, node, String(DRAW)) : deleteAttribute(score, node));
 }
 
 /**

@@ -90,6 +90,20 @@ export const commands: readonly Command[] = [
     run: async (env, given) => (await import('../supervise/run.js')).supervise(given.arguments[0] ?? '', env),
   },
   {
+    name: 'read-state',
+    summary: 'Print state.json of a resource',
+    kind: 'internal',
+    run: async (env, given) =>
+      (await import('../actions/state-command.js')).readStateCommand(given.arguments[0] ?? '', env),
+  },
+  {
+    name: 'settle-state',
+    summary: 'Write state.json of a resource whose engine is to end',
+    kind: 'internal',
+    run: async (env, given) =>
+      (await import('../actions/state-command.js')).settleStateCommand(given.arguments[0] ?? '', env),
+  },
+  {
     name: 'man',
     summary: 'Print a manual page: agent or program',
     kind: 'internal',

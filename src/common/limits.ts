@@ -33,12 +33,18 @@ export const limits = {
   promote_reserve_ms: 5_000,
   /** An orderly stop of the engine, before it is killed. */
   engine_stop_ms: 5_000,
+  /** No guest powers itself off in less; it is not asked then. */
+  shutdown_least_ms: 3_000,
   /** Between two looks at whether the guest has powered itself off. */
   shutdown_poll_ms: 100,
   /** The supervisor's whole orderly stop, before everything is killed. */
   supervisor_stop_ms: 12_000,
-  /** What of a stop's time is kept for what outlives an orderly end. */
-  stop_reserve_ms: 10_000,
+  /** A supervisor that is dead when its guest is to be stopped: how long it may take until a new one listens. */
+  supervisor_revive_ms: 30_000,
+  /** What of a stop's time is kept for an end without a supervisor. */
+  stop_alone_ms: 5_000,
+  /** For an answer that takes longer than this it is asked whether somebody is there who will give it. */
+  patience_ms: 500,
   /** From SIGKILL to the end of the process; a process in uninterruptible I/O outlives it. */
   kill_ms: 10_000,
   /** The engine's data thread said nothing for so long: it is stuck, the guest with it. */

@@ -29,9 +29,14 @@ export function runRoot(env: Environment): string {
   return env['KEMARI_RUN_DIR'] ?? '/run/kemari';
 }
 
+/** Whether it can name a folder, and the sockets in it fit into a sun_path (unix(7): 108 bytes). */
+export function isFolderName(resource: string): boolean {
+  return /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$/.test(resource);
+}
+
 /** @throws AgentError bad-parameter when the name could leave its folder. */
 export function pathsOf(resource: string, env: Environment): ResourcePaths {
-  if (!/^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/.test(resource)) {
+  if (!isFolderName(resource)) {
     throw new AgentError(
       'bad-parameter',
       `the resource name "${resource.slice(0, 80)}" cannot name a folder: use up to 64 letters, digits, "_", "." and "-"`,

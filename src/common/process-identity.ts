@@ -70,8 +70,11 @@ export async function awaitEnd(
   }
 }
 
-/** @returns those that outlived SIGKILL by `limits.kill_ms`. */
-export function killAndWait(identities: readonly ProcessIdentity[]): Promise<readonly ProcessIdentity[]> {
+/** @returns those that outlived SIGKILL by this time. */
+export function killAndWait(
+  identities: readonly ProcessIdentity[],
+  timeoutMs: number = limits.kill_ms,
+): Promise<readonly ProcessIdentity[]> {
   identities.forEach(kill);
-  return awaitEnd(identities, limits.kill_ms);
+  return awaitEnd(identities, timeoutMs);
 }

@@ -36,14 +36,19 @@ export async function readProcessRecord(paths: ResourcePaths): Promise<ProcessRe
  * The resource's processes by their exact arguments, for when the run folder is gone or a crash came before the
  * record. Only those of this mount namespace: the same paths in another container are another host's.
  */
-export async function findProcesses(paths: ResourcePaths): Promise<readonly ProcessIdentity[]> {
+export async function findProcesses(
+  paths: ResourcePaths,
+  kind?: 'supervisor' | 'engine',
+): Promise<readonly ProcessIdentity[]> {
   const here = await readlink('/proc/self/ns/mnt').catch(() => undefined);
   const found: ProcessIdentity[] = [];
   for (const entry of await readdir('/proc')) {
     const pid = Number(entry);
     if (!Number.isInteger(pid) || pid === process.pid) continue;
     const argv = (await readFile(`/proc/${entry}/cmdline`, 'utf8').catch(() => '')).split('\0');
-    const ours = hasPair(argv, 'supervise', paths.run_dir) || hasPair(argv, '--spec', paths.spec);
+    const ours =
+      (kind !== 'engine' && hasPair(argv, 'supervise', paths.run_dir)) ||
+      (kind !== 'supervisor' && hasPair(argv, '--spec', paths.spec));
     if (!ours || (await readlink(`/proc/${entry}/ns/mnt`).catch(() => undefined)) !== here) continue;
     const process_ = identify(pid);
     if (process_) found.push(process_);

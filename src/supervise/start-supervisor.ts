@@ -1,8 +1,8 @@
 import { closeSync, openSync } from 'node:fs';
-import { isSea } from 'node:sea';
 import { execa } from 'execa';
 import { AgentError } from '../common/error.js';
 import type { Environment, ResourcePaths } from '../common/paths.js';
+import { selfCommand } from '../common/self-command.js';
 
 export interface SupervisorChild {
   /** Its exit code once it has ended; undefined while it lives. */
@@ -33,9 +33,8 @@ function lastingEnvironment(env: Environment): Record<string, string> {
  * process, so there is no lock file to delete by hand.
  */
 export function supervisorCommand(paths: ResourcePaths): readonly string[] {
-  const self = isSea() ? [process.execPath] : [process.execPath, process.argv[1] ?? ''];
   const lock = ['--nonblock', '--conflict-exit-code', String(lockedExitCode), '--no-fork', paths.lock];
-  return ['flock', ...lock, ...self, 'supervise', paths.run_dir];
+  return ['flock', ...lock, ...selfCommand(), 'supervise', paths.run_dir];
 }
 
 /**

@@ -1,8 +1,9 @@
 import { existsSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { chmod, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { isAlive } from '../../src/common/process-identity.js';
+import { hangingFile } from '../fixtures/fifo.js';
 import { eventually } from '../fixtures/eventually.js';
 import { Host } from '../fixtures/host.js';
 import { send } from '../fixtures/send.js';
@@ -16,7 +17,7 @@ test('stop ends everything although supervisor, engine and QEMU are stopped proc
   await eventually('QEMU is on record', async () => (await host.record()).qemu !== undefined);
   const { supervisor, engine, qemu } = await host.record();
   send('SIGSTOP', supervisor, engine, qemu);
-  const stopped = await host.run('stop', { OCF_RESKEY_CRM_meta_timeout: '8000' });
+  const stopped = await host.run('stop', { OCF_RESKEY_CRM_meta_timeout: '12000' });
   expect(stopped).toMatchObject({ code: 0 });
   for (const one of [supervisor, engine, qemu]) expect(one && isAlive(one)).toBe(false);
   expect(existsSync(host.paths.run_dir)).toBe(false);
@@ -130,3 +131,36 @@ test('a supervisor that is dead is started again to let the guest end in order',
   expect(await host.run('stop')).toMatchObject({ code: 0 });
   expect(await orders(host)).toEqual(['press-power-button', 'stop']);
 });
+
+test('a supervisor that is dead may take its time to come back on a busy host', async () => {
+  const host = await Host.create({ status: protectedPrimary });
+  await host.run('start');
+  await host.awaitScore('10000');
+  const { supervisor } = await host.record();
+  const flock = join(host.folder, 'bin', 'flock');
+  await writeFile(flock, '#!/bin/sh\nsleep 5\nexec /usr/bin/flock "$@"\n');
+  await chmod(flock, 0o755);
+  send('SIGKILL', supervisor);
+  await eventually('the supervisor is gone', () => supervisor !== undefined && !isAlive(supervisor));
+  expect(await host.run('stop', { OCF_RESKEY_CRM_meta_timeout: '120000' })).toMatchObject({ code: 0 });
+  expect(await orders(host)).toEqual(['press-power-button', 'stop']);
+});
+
+test.each([
+  ['takes no write', 'a replica', inSync, '1000', '.new'],
+  ['takes no write', 'a guest', protectedPrimary, '10000', '.new'],
+  ['cannot be read', 'a guest', protectedPrimary, '10000', ''],
+])(
+  'a disk that hangs and %s does not keep %s from being ended',
+  async (_how, _what, status, score, suffix) => {
+    const host = await Host.create({ status });
+    await host.run('start');
+    await host.awaitScore(score);
+    await eventually('QEMU is on record', async () => (await host.record()).qemu !== undefined);
+    const { supervisor, engine, qemu } = await host.record();
+    await hangingFile(`${host.paths.state}${suffix}`);
+    expect(await host.run('stop', { OCF_RESKEY_CRM_meta_timeout: '15000' })).toMatchObject({ code: 0 });
+    for (const one of [supervisor, engine, qemu]) expect(one && isAlive(one)).toBe(false);
+    expect(existsSync(host.paths.run_dir)).toBe(false);
+  },
+);
