@@ -18,7 +18,7 @@ async function main(argv: readonly string[]): Promise<number> {
         (await import('./actions/monitor.js')).monitor(process.env, {
           monitorAlone: async (...known) => await (await program()).monitorAlone(...known),
           monitorDeeply: async (env) => await (await program()).monitorDeeply(env),
-          probeStopped: async (env) => await (await program()).probeStopped(env),
+          monitorUnstarted: async (env) => await (await program()).monitorUnstarted(env),
         }),
       );
     case 'meta-data':

@@ -33,5 +33,6 @@ export const program: Program = {
     answer(async () => (await import('./actions/monitor-alone.js')).monitorAlone(env, why)),
   monitorDeeply: (env) =>
     answer(async () => (await import('./actions/monitor-deeply.js')).monitorDeeply(env)),
-  probeStopped: (env) => answer(async () => (await import('./actions/monitor-alone.js')).probeStopped(env)),
+  monitorUnstarted: (env) =>
+    answer(async () => (await import('./actions/monitor-alone.js')).monitorUnstarted(env)),
 };

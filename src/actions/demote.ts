@@ -1,19 +1,17 @@
 import { actionBudget } from '../pacemaker/environment.js';
 import { exitCode } from '../pacemaker/exit-codes.js';
-import { AgentError } from '../common/error.js';
 import { limits } from '../common/limits.js';
 import type { Environment } from '../common/paths.js';
 import { askSupervisor } from '../supervise/client.js';
+import { absenceError } from './absence.js';
 import { endHungSupervisor, reviveSupervisor } from './await-supervisor.js';
 import { contextOf, wasStarted } from './context.js';
 import { isForced } from './force-stop.js';
 
 /** A guest that is dead is demoted: saying so is what lets Pacemaker promote the other node at once. */
 export async function demote(env: Environment): Promise<number> {
-  const { paths, resource } = contextOf(env);
-  if (!wasStarted(paths)) {
-    throw new AgentError('not-running', `${resource} does not run on this node`);
-  }
+  const { paths } = contextOf(env);
+  if (!wasStarted(paths)) throw await absenceError(paths);
   const deadline = Date.now() + actionBudget(env);
   try {
     await askSupervisor(paths.supervisor_socket, { command: 'ping' }, limits.ping_ms);

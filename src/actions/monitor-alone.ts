@@ -2,13 +2,14 @@ import { withEngine } from '../engine/client.js';
 import { AgentError } from '../common/error.js';
 import { limits } from '../common/limits.js';
 import type { Environment, ResourcePaths } from '../common/paths.js';
-import { isAlive } from '../common/process-identity.js';
 import { decideMonitor, type MonitorVerdict } from '../supervise/decide-monitor.js';
 import { readProcessRecord } from '../supervise/process-record.js';
+import { engineLives, straysOf, strayReason } from './absence.js';
 import { endHungSupervisor } from './await-supervisor.js';
-import { contextOf } from './context.js';
+import { contextOf, pathsIfStartable } from './context.js';
+import { readState } from './state-process.js';
 import { tellDisk } from './tell-disk.js';
-import { actionBudget } from '../pacemaker/environment.js';
+import { actionBudget, isRecurring, resourceName } from '../pacemaker/environment.js';
 import { exitCode } from '../pacemaker/exit-codes.js';
 import { tellFinding, type NoAnswer } from './monitor.js';
 import { startSupervisor } from '../supervise/start-supervisor.js';
@@ -18,10 +19,23 @@ export async function monitorAlone(env: Environment, why: NoAnswer): Promise<num
   return tellFinding(await verdictAlone(contextOf(env).paths, env, why), env);
 }
 
-/** As on every node before anything is started: what the disk says is told. */
-export async function probeStopped(env: Environment): Promise<number> {
-  await tellDisk(contextOf(env).paths, env, 'probe', Date.now() + actionBudget(env));
-  return exitCode.not_running;
+/**
+ * Without a run folder: as on every node before anything is started. A probe tells what the disk says. But who has only lost its
+ * folder still runs.
+ */
+export async function monitorUnstarted(env: Environment): Promise<number> {
+  const paths = pathsIfStartable(env);
+  const deadline = Date.now() + actionBudget(env);
+  const strays = paths ? await straysOf(paths) : [];
+  if (paths && strays.length > 0) {
+    const durable = await readState(paths.resource, env, deadline - Date.now()).catch(() => undefined);
+    const code = durable?.role === 'primary' ? exitCode.failed_promoted : exitCode.generic;
+    return tellFinding({ code, recurring: code, reason: strayReason(paths, strays) }, env);
+  }
+  const code = exitCode.not_running;
+  const reason = `nothing of ${resourceName(env)} runs on this node`;
+  if (paths && !isRecurring(env)) await tellDisk(paths, env, 'probe', deadline);
+  return tellFinding({ code, recurring: code, reason }, env);
 }
 
 export async function verdictAlone(
@@ -30,8 +44,7 @@ export async function verdictAlone(
   why: NoAnswer,
 ): Promise<MonitorVerdict> {
   const record = await readProcessRecord(paths);
-  const engineLives = record.engine !== undefined && isAlive(record.engine);
-  if (!engineLives) {
+  if (!(await engineLives(paths, record))) {
     return decideMonitor({
       phase: 'lost',
       engine: undefined,

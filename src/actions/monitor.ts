@@ -5,7 +5,7 @@ import { toAgentError, type AgentError } from '../common/error.js';
 import { limits } from '../common/limits.js';
 import type { Environment } from '../common/paths.js';
 import { supervisorStatus } from '../supervise/client.js';
-import { contextOf, wasStarted } from './context.js';
+import { pathsIfStartable, wasStarted } from './context.js';
 
 /** Why the supervisor did not answer: plain data, because it goes to another file of the executable. */
 export type NoAnswer = Pick<AgentError, 'code' | 'message'>;
@@ -14,8 +14,8 @@ export type NoAnswer = Pick<AgentError, 'code' | 'message'>;
 export interface MonitorElsewhere {
   /** Without an answer from the supervisor. */
   monitorAlone(env: Environment, why: NoAnswer): Promise<number>;
-  /** A probe of what was not started here. */
-  probeStopped(env: Environment): Promise<number>;
+  /** Of what was not started here, as far as the run folder says. */
+  monitorUnstarted(env: Environment): Promise<number>;
   /** A level of OCF_CHECK_LEVEL that looks deeper than at the engine. */
   monitorDeeply(env: Environment): Promise<number>;
 }
@@ -33,8 +33,8 @@ export const GUEST_LEVEL = 20;
 
 /** Runs every few seconds for years: it loads nothing that it does not need, and asks one question of one socket. */
 export async function monitor(env: Environment, elsewhere: MonitorElsewhere): Promise<number> {
-  const { paths } = contextOf(env);
-  if (!wasStarted(paths)) return isRecurring(env) ? exitCode.not_running : await elsewhere.probeStopped(env);
+  const paths = pathsIfStartable(env);
+  if (!paths || !wasStarted(paths)) return await elsewhere.monitorUnstarted(env);
   if (checkLevel(env) >= QEMU_LEVEL) return await elsewhere.monitorDeeply(env);
   const budget = Math.min(actionBudget(env), limits.monitor_ms);
   let found;
@@ -47,10 +47,16 @@ export async function monitor(env: Environment, elsewhere: MonitorElsewhere): Pr
   return tellFinding(found, env);
 }
 
-/** @returns the exit code of this monitor, recurring or not; the reason of what is not well is written. */
+/**
+ * That nothing runs is what a probe may hope for. A recurring monitor is asked of what should run.
+ *
+ * @returns the exit code of this monitor, recurring or not; the reason of what is not well is written.
+ */
 export function tellFinding(found: Finding, env: Environment): number {
-  const code = isRecurring(env) ? found.recurring : found.code;
-  const healthy = code === exitCode.ok || code === exitCode.promoted || code === exitCode.not_running;
+  const recurring = isRecurring(env);
+  const code = recurring ? found.recurring : found.code;
+  const healthy =
+    code === exitCode.ok || code === exitCode.promoted || (code === exitCode.not_running && !recurring);
   if (!healthy && found.reason) writeExitReason(found.reason);
   return code;
 }

@@ -1,6 +1,6 @@
 import { actionBudget } from '../pacemaker/environment.js';
 import { exitCode } from '../pacemaker/exit-codes.js';
-import { AgentError, toAgentError } from '../common/error.js';
+import { toAgentError } from '../common/error.js';
 import { limits } from '../common/limits.js';
 import type { Environment } from '../common/paths.js';
 import { askSupervisor } from '../supervise/client.js';
@@ -8,12 +8,10 @@ import { contextOf, wasStarted } from './context.js';
 
 /** On the path between a host's death and the guest's next packet: the supervisor is asked first, all else after. */
 export async function promote(env: Environment): Promise<number> {
-  const { paths, resource } = contextOf(env);
+  const { paths } = contextOf(env);
   if (!wasStarted(paths)) {
-    throw new AgentError(
-      'not-running',
-      `${resource} does not run on this node: start it before promoting it`,
-    );
+    const { absenceError } = await import('./absence.js');
+    throw await absenceError(paths, ': start it before promoting it');
   }
   const deadline = Date.now() + actionBudget(env);
   const ask = async () => {

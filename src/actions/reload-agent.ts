@@ -2,17 +2,17 @@ import { tuningOf } from '../config/engine-spec.js';
 import { actionBudget } from '../pacemaker/environment.js';
 import { exitCode } from '../pacemaker/exit-codes.js';
 import { readParameters } from '../pacemaker/parameters.js';
-import { AgentError } from '../common/error.js';
 import type { Environment } from '../common/paths.js';
 import { askSupervisor } from '../supervise/client.js';
+import { absenceError } from './absence.js';
 import { reviveSupervisor } from './await-supervisor.js';
 import { contextOf, wasStarted } from './context.js';
 
 /** Other values of reloadable parameters: the guest runs on, and takes them as they are. */
 export async function reloadAgent(env: Environment): Promise<number> {
   const values = readParameters(env);
-  const { paths, resource } = contextOf(env);
-  if (!wasStarted(paths)) throw new AgentError('not-running', `${resource} does not run on this node`);
+  const { paths } = contextOf(env);
+  if (!wasStarted(paths)) throw await absenceError(paths);
   const deadline = Date.now() + actionBudget(env);
   await reviveSupervisor(paths, env, deadline - Date.now());
   const { log_level } = values;

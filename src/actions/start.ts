@@ -10,8 +10,10 @@ import { fencingIsOff } from '../pacemaker/tools.js';
 import { AgentError, messageOf, systemCodeOf } from '../common/error.js';
 import { libraryDir, type Environment, type ResourcePaths } from '../common/paths.js';
 import { createRunDir } from '../supervise/launch.js';
+import { readProcessRecord } from '../supervise/process-record.js';
 import { startSupervisor, supervisorCommand } from '../supervise/start-supervisor.js';
 import { sweep } from '../supervise/sweep.js';
+import { engineLives, strayReason, straysOf } from './absence.js';
 import { awaitSupervisor, reviveSupervisor } from './await-supervisor.js';
 import { contextOf, wasStarted } from './context.js';
 import { nodeOf } from './node.js';
@@ -26,7 +28,13 @@ export async function start(env: Environment): Promise<number> {
   requireRoot();
   const deadline = Date.now() + actionBudget(env);
 
-  if (wasStarted(paths) && (await runsAlready(paths, env, deadline))) return exitCode.ok;
+  if (wasStarted(paths)) {
+    if (await runsAlready(paths, env, deadline)) return exitCode.ok;
+  } else {
+    // Beside one that has lost its folder a second engine would be started.
+    const strays = await straysOf(paths);
+    if (strays.length > 0) throw new AgentError('engine-failed', strayReason(paths, strays));
+  }
 
   const vm = await readVm(values.config);
   await checkRequirements(vm, values);
@@ -60,14 +68,25 @@ export async function start(env: Environment): Promise<number> {
   }
 }
 
-/** @returns false after taking away what an earlier life has left, whose guest is gone. */
+/**
+ * @returns false after taking away what an earlier life has left, whose guest is gone.
+ * @throws AgentError a guest may run that nobody can speak for, or is just being stopped: only a stop may end it
+ */
 async function runsAlready(paths: ResourcePaths, env: Environment, deadline: number): Promise<boolean> {
+  let status;
   try {
-    const status = await reviveSupervisor(paths, env, deadline - Date.now());
-    if (status.phase === 'running' && status.monitor.code !== exitCode.not_running) return true;
-  } catch {
-    // Nothing there that can be used.
+    status = await reviveSupervisor(paths, env, deadline - Date.now());
+  } catch (error) {
+    if (await engineLives(paths, await readProcessRecord(paths)))
+      throw new AgentError(
+        'engine-failed',
+        `${paths.resource} runs, but nobody supervises it, and no supervisor can be started: ${messageOf(error)}`,
+        { cause: error },
+      );
   }
+  if (status?.phase === 'running' && status.monitor.code !== exitCode.not_running) return true;
+  if (status?.phase === 'stopping')
+    throw new AgentError('refused', `${paths.resource} is being stopped: start it when that is done`);
   await sweep(paths, undefined);
   return false;
 }

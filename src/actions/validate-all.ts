@@ -8,6 +8,7 @@ import { readParameters } from '../pacemaker/parameters.js';
 import { AgentError } from '../common/error.js';
 import { libraryDir, type Environment } from '../common/paths.js';
 import { join } from 'node:path';
+import { contextOf } from './context.js';
 import { addressesOf } from './sync-addresses.js';
 
 /**
@@ -16,6 +17,8 @@ import { addressesOf } from './sync-addresses.js';
  */
 export async function validateAll(env: Environment): Promise<number> {
   const values = readParameters(env);
+  // Whoever asks before there is a resource gives no name.
+  if ((env['OCF_RESOURCE_INSTANCE'] ?? '') !== '') contextOf(env);
   if (checkLevel(env) < 10) return exitCode.ok;
   await checkRequirements(await readVm(values.config), values);
   const libraries = libraryDir(env);

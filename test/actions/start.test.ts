@@ -1,9 +1,12 @@
 import { existsSync } from 'node:fs';
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { expect, inject, test } from 'vitest';
+import { isAlive } from '../../src/common/process-identity.js';
+import { eventually } from '../fixtures/eventually.js';
 import { Host } from '../fixtures/host.js';
+import { send } from '../fixtures/send.js';
 
 const inSync = { role: 'secondary', state: 'in-sync', generation: 2 };
 
@@ -159,4 +162,24 @@ test('the cluster is told what the VM takes of a host, once, and only if that is
     expect(await host.run('start')).toMatchObject({ code: 0 });
     expect(await calls()).toEqual(['utilization-cpu=1', 'utilization-hv_memory=256']);
   }
+});
+
+test('a start of what runs already, whose supervisor cannot be started again, leaves the guest alone and says why', async () => {
+  const host = await Host.create({ status: { role: 'primary', state: 'protected', generation: 2 } });
+  await host.run('start');
+  await host.awaitScore('10000');
+  const { supervisor, engine } = await host.record();
+  const flock = join(host.folder, 'bin', 'flock');
+  await writeFile(flock, '#!/bin/sh\nexit 1\n');
+  await chmod(flock, 0o755);
+  send('SIGKILL', supervisor);
+  await eventually('the supervisor is gone', () => supervisor !== undefined && !isAlive(supervisor));
+  const refused = await host.run('start');
+  expect(refused.code).toBe(1);
+  expect(refused.reason).toMatch(/^vm1 runs, but nobody supervises it, and no supervisor can be started: /);
+  expect(engine && isAlive(engine)).toBe(true);
+  await rm(flock);
+  expect(await host.run('start')).toMatchObject({ code: 0, reason: undefined });
+  expect((await host.record()).engine).toEqual(engine);
+  expect(await host.journal()).toEqual(['start']);
 });
