@@ -5,6 +5,7 @@ import { limits } from '../common/limits.js';
 import type { Environment } from '../common/paths.js';
 import { askSupervisor } from '../supervise/client.js';
 import { contextOf, wasStarted } from './context.js';
+import { watchSupervisor } from './watch-supervisor.js';
 
 /** On the path between a host's death and the guest's next packet: the supervisor is asked first, all else after. */
 export async function promote(env: Environment): Promise<number> {
@@ -19,15 +20,18 @@ export async function promote(env: Environment): Promise<number> {
     const timeout_ms = Math.max(Math.floor(left - limits.answer_ms), 1);
     return await askSupervisor(paths.supervisor_socket, { command: 'promote', timeout_ms }, left);
   };
+  const watch = watchSupervisor(paths);
   let answer;
   try {
     answer = await ask();
   } catch (error) {
+    await watch.end();
     if (toAgentError(error, 'protocol').code !== 'not-running') throw error;
     const { reviveSupervisor } = await import('./await-supervisor.js');
     await reviveSupervisor(paths, env, deadline - Date.now());
     answer = await ask();
   }
+  await watch.end();
   const scripts = env['OCF_RESKEY_monitor_scripts'] ?? '';
   if (answer['promoted'] === 'cold' && scripts !== '') {
     const { awaitBoot } = await import('./await-boot.js');
