@@ -5,7 +5,11 @@ import type { ParameterValues } from '../pacemaker/parameters.js';
 import { setUtilization } from '../pacemaker/tools.js';
 
 /** Tells the cluster what the VM takes of a host. A cluster that does not take it keeps no VM from running. */
-export async function tellUtilization(resource: string, vm: Vm, values: ParameterValues): Promise<void> {
+export async function tellUtilization(
+  resource: string,
+  vm: Pick<Vm, 'vcpus' | 'memory_mib'>,
+  values: ParameterValues,
+): Promise<void> {
   const wanted = [
     ...(values.autoset_utilization_cpu ? [['cpu', vm.vcpus] as const] : []),
     ...(values.autoset_utilization_hv_memory ? [['hv_memory', vm.memory_mib] as const] : []),

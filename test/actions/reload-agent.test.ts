@@ -1,4 +1,5 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { killAndWait } from '../../src/common/process-identity.js';
 import { Host } from '../fixtures/host.js';
@@ -56,4 +57,25 @@ test('a value that is wrong, or an engine that refuses, is said and changes noth
     reason: 'interval_ms is too short',
   });
   expect(JSON.parse(await readFile(host.paths.launch, 'utf8'))).toMatchObject({ log_level: 'info' });
+});
+
+test('the cluster is told what the running VM takes of a host, when that is wanted from now on', async () => {
+  const host = await Host.create({ status: inSync });
+  const wanted = (word: string): Record<string, string> => ({
+    OCF_RESKEY_autoset_utilization_cpu: word,
+    OCF_RESKEY_autoset_utilization_hv_memory: word,
+  });
+  const calls = async (): Promise<string[]> =>
+    (await readFile(join(host.folder, 'cluster', 'calls'), 'utf8').catch(() => ''))
+      .split('\n')
+      .filter((line) => line.startsWith('utilization-'));
+  expect(await host.run('start', wanted('no'))).toMatchObject({ code: 0 });
+  expect(await host.run('reload-agent', wanted('no'))).toMatchObject({ code: 0 });
+  expect(await calls()).toEqual([]);
+  // What the next start would make of it is not what runs.
+  await host.describe({ memory: '512' });
+  expect(await host.run('reload-agent', wanted('yes'))).toMatchObject({ code: 0, reason: undefined });
+  expect(await calls()).toEqual(['utilization-cpu=1', 'utilization-hv_memory=256']);
+  await rm(join(host.folder, 'bin', 'crm_resource'));
+  expect(await host.run('reload-agent', wanted('yes'))).toMatchObject({ code: 0, reason: undefined });
 });
