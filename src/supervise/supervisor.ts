@@ -246,6 +246,9 @@ export class Supervisor {
       if (session) {
         if (shutdownMs > 0) await shutDownGuest(session, this.#parts, deadline);
         await stopEngine(session, this.#parts, this.#engine);
+        // For a monitor that finds nobody any more: no guest was lost.
+        this.#wasPromoted = false;
+        await this.#record().catch(() => undefined);
       }
       await this.#publisher.withdrawn();
       this.#parts.log.info('stopped');
