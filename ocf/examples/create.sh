@@ -12,10 +12,10 @@ pcs resource create vm1 ocf:kemari:vm \
   sync_address='n1:10.77.2.1;n2:10.77.2.2' \
   op start timeout=90s \
   op stop timeout=120s \
-  op promote timeout=120s \
+  op promote timeout=120s on-fail=demote \
   op demote timeout=120s \
   op monitor interval=10s timeout=20s role=Unpromoted \
-  op monitor interval=5s timeout=20s role=Promoted \
+  op monitor interval=5s timeout=20s role=Promoted on-fail=demote \
   op monitor interval=31s timeout=30s role=Promoted OCF_CHECK_LEVEL=20 \
   promotable promoted-max=1 clone-max=2 interleave=true notify=false
 

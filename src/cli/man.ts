@@ -44,14 +44,18 @@ export function agentPage(): string {
       long,
     );
   });
-  const actions = advice.map(({ name, timeout, interval, role, depth }) =>
+  const actions = advice.map(({ name, timeout, interval, role, depth, on_fail }) =>
     item(
       [
         name,
         ...(role === undefined ? [] : [`(${role})`]),
         ...(depth === undefined ? [] : [`OCF_CHECK_LEVEL=${depth}`]),
       ].join(' '),
-      `advised: timeout ${timeout}${interval === undefined ? '' : `, interval ${interval}`}`,
+      [
+        `advised: timeout ${timeout}`,
+        ...(interval === undefined ? [] : [`interval ${interval}`]),
+        ...(on_fail === undefined ? [] : [`on-fail ${on_fail}`]),
+      ].join(', '),
     ),
   );
   return page('ocf_kemari_vm', 7, 'virtual machine that survives the death of its host', [

@@ -67,6 +67,10 @@ export const limits = {
   cluster_tool_ms: 2_000,
   /** Between two looks of the supervisor at everything. */
   tick_ms: 1_000,
+  /** How long a lost replica waits for a cluster at rest before it is left to the next monitor. */
+  report_wait_ms: 30_000,
+  /** Between two looks at whether it is at rest. */
+  report_poll_ms: 200,
   /** Between two proofs that the disk under state.json takes a write. */
   disk_probe_ms: 3_000,
   /** A write of state.json that takes longer counts as failed until it is done. */

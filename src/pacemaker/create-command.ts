@@ -7,7 +7,7 @@ const CONFIGURED: readonly string[] = ['start', 'stop', 'promote', 'demote', 'mo
 export function createCommand(resource: string, parameters: readonly string[]): string {
   const operations = advice
     .filter(({ name }) => CONFIGURED.includes(name))
-    .map(({ name, timeout, interval, role, depth }) =>
+    .map(({ name, timeout, interval, role, depth, on_fail }) =>
       [
         'op',
         name,
@@ -15,6 +15,7 @@ export function createCommand(resource: string, parameters: readonly string[]): 
         `timeout=${timeout}`,
         ...(role === undefined ? [] : [`role=${role}`]),
         ...(depth === undefined ? [] : [`OCF_CHECK_LEVEL=${depth}`]),
+        ...(on_fail === undefined ? [] : [`on-fail=${on_fail}`]),
       ].join(' '),
     );
   return [

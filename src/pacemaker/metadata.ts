@@ -7,16 +7,24 @@ interface ActionAdvice {
   readonly role?: 'Promoted' | 'Unpromoted';
   /** OCF_CHECK_LEVEL; of a monitor 0 if it is not said. */
   readonly depth?: string;
+  /** What its failure is to lead to, if it is not Pacemaker's own way; the metadata have no word for it. */
+  readonly on_fail?: 'demote';
 }
 
-/** start never waits for a sync; demote may have to finish one. The monitors differ in their intervals, as Pacemaker demands. */
+/**
+ * start never waits for a sync; demote may have to finish one. The monitors differ in their intervals, as Pacemaker demands.
+ *
+ * on-fail=demote, where Pacemaker would stop and start what failed before it promotes anything: a primary that hangs is demoted and
+ * the replica promoted, and after a promote that failed the replica, which may be the last copy, stays for another try. Not for
+ * level 20: what that finds sick is to be booted anew.
+ */
 export const advice: readonly ActionAdvice[] = [
   { name: 'start', timeout: '90s' },
   { name: 'stop', timeout: '120s' },
-  { name: 'promote', timeout: '120s' },
+  { name: 'promote', timeout: '120s', on_fail: 'demote' },
   { name: 'demote', timeout: '120s' },
   { name: 'monitor', timeout: '20s', interval: '10s', role: 'Unpromoted' },
-  { name: 'monitor', timeout: '20s', interval: '5s', role: 'Promoted' },
+  { name: 'monitor', timeout: '20s', interval: '5s', role: 'Promoted', on_fail: 'demote' },
   { name: 'monitor', timeout: '30s', interval: '31s', role: 'Promoted', depth: '20' },
   { name: 'reload-agent', timeout: '20s' },
   { name: 'notify', timeout: '10s' },

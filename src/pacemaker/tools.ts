@@ -4,7 +4,7 @@ import { limits } from '../common/limits.js';
 import { attributesOfNodes, isUnfenced, namesOfNodes, parseCib } from './cib.js';
 
 /** Pacemaker's command line tools, each call bounded: a cluster in trouble must not hold up the guest's supervisor. */
-async function tool(name: string, args: readonly string[]): Promise<string> {
+export async function tool(name: string, args: readonly string[]): Promise<string> {
   const result = await execa(name, args, {
     reject: false,
     stdin: 'ignore',

@@ -1,6 +1,7 @@
 import type { EngineStatus } from '../engine/messages.js';
 import { exitCode, type ExitCode } from '../pacemaker/exit-codes.js';
 import { limits } from '../common/limits.js';
+import type { SyncWord } from './durable-state.js';
 
 export type Phase = 'starting' | 'running' | 'failed' | 'lost' | 'stopping';
 
@@ -11,6 +12,8 @@ export interface MonitorEvidence {
     Pick<EngineStatus, 'role' | 'state' | 'data_thread_idle_ms' | 'sync_progress' | 'paused_for'> | undefined;
   /** The guest ran here when the engine was last heard of. */
   readonly was_promoted: boolean;
+  /** What the disk says; left out: it was not asked. */
+  readonly sync?: SyncWord | undefined;
   readonly failure: string | undefined;
 }
 
@@ -31,7 +34,8 @@ function plain(code: ExitCode, reason?: string): MonitorVerdict {
 }
 
 /** The OCF monitor code. Pure. A frozen primary is healthy: a failed monitor would destroy the only valid guest. */
-export function decideMonitor({ phase, engine, was_promoted, failure }: MonitorEvidence): MonitorVerdict {
+export function decideMonitor(evidence: MonitorEvidence): MonitorVerdict {
+  const { phase, engine, was_promoted, sync, failure } = evidence;
   const broken = was_promoted ? exitCode.failed_promoted : exitCode.generic;
   switch (phase) {
     case 'starting':
@@ -86,6 +90,12 @@ export function decideMonitor({ phase, engine, was_promoted, failure }: MonitorE
       };
     }
     case 'empty':
+      if (sync === 'outdated')
+        return {
+          code: exitCode.ok,
+          recurring: exitCode.degraded,
+          reason: 'outdated: what was here is left behind, and there is no new replica yet',
+        };
       // Right after start this is as it should be, and ocf-tester's own recurring monitor takes nothing but 0 for it.
       return plain(exitCode.ok, 'there is no replica yet');
   }

@@ -1,4 +1,4 @@
-import type { EngineStatus } from '../engine/messages.js';
+import type { EngineState, EngineStatus } from '../engine/messages.js';
 import type { Phase } from './decide-monitor.js';
 import type { SyncWord } from './durable-state.js';
 
@@ -7,6 +7,24 @@ export interface ShownEvidence {
   /** undefined: it does not answer, or there is none. */
   readonly engine: Pick<EngineStatus, 'state' | 'sync_progress' | 'guest_lag_ms' | 'paused_for'> | undefined;
   readonly sync: SyncWord;
+  /** Since when its outputs have waited, ms since 1970; undefined: they do not, or nobody saw them begin to. */
+  readonly frozen_since?: number | undefined;
+}
+
+/** Since when outputs wait, told of every state that is seen. Of a guest that was found frozen nobody knows it. */
+export class FrozenSince {
+  #state: EngineState | undefined;
+  #since: number | undefined;
+
+  see(state: EngineState, now: number): void {
+    if (state !== 'frozen') this.#since = undefined;
+    else if (this.#state !== undefined && this.#state !== 'frozen') this.#since = now;
+    this.#state = state;
+  }
+
+  get since(): number | undefined {
+    return this.#since;
+  }
 }
 
 /** Each change is a write of the CIB: a copy is shown in so many steps. */
@@ -20,7 +38,7 @@ export function shownAttribute(resource: string): string {
 }
 
 /** What a person sees of a node at a glance; null: nothing. Pure. */
-export function decideShown({ phase, engine, sync }: ShownEvidence): string | null {
+export function decideShown({ phase, engine, sync, frozen_since }: ShownEvidence): string | null {
   if (phase === 'lost' || phase === 'failed') return 'lost';
   if (!engine) return null;
   const percent = Math.floor((engine.sync_progress?.percent ?? 0) / PERCENT_STEP) * PERCENT_STEP;
@@ -32,7 +50,7 @@ export function decideShown({ phase, engine, sync }: ShownEvidence): string | nu
       return `${engine.state}${lag}`;
     case 'frozen':
       // The clocks of one that is paused are behind by more each second, and nobody can do anything about that.
-      return engine.paused_for === 'freeze' ? 'frozen, paused' : `frozen${lag}`;
+      return `frozen${since(frozen_since)}${engine.paused_for === 'freeze' ? ', paused' : lag}`;
     case 'syncing':
       return `syncing ${percent}%${lag}`;
     case 'receiving':
@@ -48,4 +66,10 @@ export function decideShown({ phase, engine, sync }: ShownEvidence): string | nu
     case 'ended':
       return 'powered off';
   }
+}
+
+/** The moment, as crm_mon writes its own, and not how long ago it is: that would be a write each second. */
+function since(moment: number | undefined): string {
+  if (moment === undefined) return '';
+  return ` since ${new Date(moment).toISOString().replace('T', ' ').replace(/\.\d+/, '')}`;
 }

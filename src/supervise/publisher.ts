@@ -4,7 +4,7 @@ import { limits } from '../common/limits.js';
 import type { AttributeKeeper } from './attribute-keeper.js';
 import type { Phase } from './decide-monitor.js';
 import { decideScore } from './decide-score.js';
-import { decideShown } from './decide-shown.js';
+import { decideShown, FrozenSince } from './decide-shown.js';
 import { diskAttribute, formatDiskWord, parseDiskWord, type DiskWord, type DiskWords } from './disk-word.js';
 import type { Launch } from './launch.js';
 import type { Ledger } from './ledger.js';
@@ -21,6 +21,7 @@ export interface PublisherParts {
 /** What the cluster is told of this node, and what the other nodes have told. */
 export class Publisher {
   readonly #parts: PublisherParts;
+  readonly #frozen = new FrozenSince();
   #peerDisks: DiskWords;
 
   constructor(parts: PublisherParts) {
@@ -38,6 +39,11 @@ export class Publisher {
     return Object.fromEntries([...this.#peerDisks].map(([node, disk]) => [node, disk ?? null]));
   }
 
+  /** Since when the guest's outputs have waited, ms since 1970; null: they do not, or nobody saw them begin to. */
+  get frozenSince(): number | null {
+    return this.#frozen.since ?? null;
+  }
+
   async askPeerDisks(): Promise<void> {
     const { resource, peers } = this.#parts.launch;
     const words = await queryAttributes(diskAttribute(resource));
@@ -50,6 +56,7 @@ export class Publisher {
     const { durable } = ledger;
     if (!durable) return;
     const alive = phase === 'running' ? engine : undefined;
+    if (alive) this.#frozen.see(alive.state, Date.now());
     const wanted = decideScore({
       me: launch.node,
       engine: alive,
@@ -60,7 +67,7 @@ export class Publisher {
     score.want(wanted === null ? null : String(wanted));
     const runs = alive?.role === 'primary' && alive.state !== 'ended';
     disk.want(formatDiskWord(durable, runs ? 'primary' : 'secondary'));
-    shown.want(decideShown({ phase, engine: alive, sync: durable.sync }));
+    shown.want(decideShown({ phase, engine: alive, sync: durable.sync, frozen_since: this.#frozen.since }));
   }
 
   /** Nothing of this node is said any more: what is on its disk may still change, and is said when the stop is over. */

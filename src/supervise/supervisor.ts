@@ -15,6 +15,7 @@ import { saveReload, type Reloadable } from './launch.js';
 import { Mailbox } from './mailbox.js';
 import { readProcessRecord } from './process-record.js';
 import { Publisher, type PublisherParts } from './publisher.js';
+import { reportLoss } from './report-loss.js';
 import { shutDownGuest } from './shut-down-guest.js';
 import { stopEngine } from './stop-engine.js';
 import { survivorError } from './survivor-error.js';
@@ -101,6 +102,7 @@ export class Supervisor {
       failure: failure ? { code: failure.code, message: failure.message } : null,
       ...this.#health.view(engine),
       promotion_score: this.#parts.score.wanted,
+      frozen_since_ms: this.#publisher.frozenSince,
       durable: this.#parts.ledger.durable ?? null,
       peer_disks: this.#publisher.peerDisksShown,
       engine: engine ?? null,
@@ -370,6 +372,8 @@ export class Supervisor {
     this.#parts.score.want(null);
     this.#publish();
     this.#parts.log.error({ code: reason.code }, `the engine is lost: ${reason.message}`);
+    const { launch, log } = this.#parts;
+    void reportLoss({ launch, log, was_promoted: this.#wasPromoted, phase: () => this.#phase });
   }
 
   async #cleanUpLost(): Promise<void> {
@@ -387,6 +391,8 @@ export class Supervisor {
     if (this.#survivors.length > 0) throw survivorError(this.#parts.launch.resource, this.#survivors);
     this.#wasPromoted = false;
     await this.#record();
+    // A score that is still there when the demote is done would have the same node promoted again.
+    await this.#parts.score.settle(limits.cluster_tool_ms);
   }
 
   #verdict(engine: EngineStatus | undefined, silence: string | undefined): MonitorVerdict {
@@ -394,6 +400,7 @@ export class Supervisor {
       phase: this.#phase,
       engine,
       was_promoted: this.#wasPromoted,
+      sync: this.#parts.ledger.durable?.sync,
       failure: this.#failure?.message ?? silence,
     });
   }

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { decideShown, type ShownEvidence } from '../../src/supervise/decide-shown.js';
+import { decideShown, FrozenSince, type ShownEvidence } from '../../src/supervise/decide-shown.js';
 
 type State = NonNullable<ShownEvidence['engine']>['state'];
 
@@ -46,4 +46,26 @@ test('what is outdated or lost, and clocks that are behind, are named', () => {
   expect(shown('frozen', { engine })).toBe('frozen, paused');
   expect(shown('protected', { phase: 'lost' })).toBe('lost');
   expect(decideShown({ phase: 'starting', engine: undefined, sync: 'none' })).toBeNull();
+});
+
+test('since when a guest has been frozen is shown as a moment, which no later look changes', () => {
+  const since = Date.parse('2026-01-02T03:04:05.678Z');
+  const clock = new FrozenSince();
+  clock.see('protected', since - 1000);
+  clock.see('frozen', since);
+  clock.see('frozen', since + 60_000);
+  expect(shown('frozen', { frozen_since: clock.since })).toBe('frozen since 2026-01-02 03:04:05Z');
+  const engine = { state: 'frozen', sync_progress: null, guest_lag_ms: 9000, paused_for: 'freeze' } as const;
+  expect(shown('frozen', { engine, frozen_since: clock.since })).toBe(
+    'frozen since 2026-01-02 03:04:05Z, paused',
+  );
+  clock.see('protected', since + 70_000);
+  expect(clock.since).toBeUndefined();
+});
+
+test('a supervisor that finds a guest frozen does not say since when', () => {
+  const clock = new FrozenSince();
+  clock.see('frozen', 5000);
+  clock.see('frozen', 6000);
+  expect(clock.since).toBeUndefined();
 });

@@ -273,6 +273,17 @@ describe('decideMonitor', () => {
     expect(verdict).toMatchObject({ code, recurring });
   });
 
+  test('a replica that was left behind is degraded to a recurring monitor until a new one is made', () => {
+    const engine = status({ role: 'secondary', state: 'empty' });
+    const left = { phase: 'running', engine, was_promoted: false, failure: undefined } as const;
+    const verdict = decideMonitor({ ...left, sync: 'outdated' });
+    expect(verdict).toMatchObject({ code: 0, recurring: 190 });
+    expect(verdict.reason).toMatch(/^outdated/);
+    expect(Buffer.byteLength(verdict.reason ?? '')).toBeLessThanOrEqual(128);
+    for (const sync of ['none', 'protected', 'solo', 'clean'] as const)
+      expect(decideMonitor({ ...left, sync })).toMatchObject({ code: 0, recurring: 0 });
+  });
+
   test('a frozen guest that is paused is a degraded one that lives: nothing restarts it', () => {
     const engine = status({ role: 'primary', state: 'frozen', guest: 'paused', paused_for: 'freeze' });
     const verdict = decideMonitor({ phase: 'running', engine, was_promoted: true, failure: undefined });

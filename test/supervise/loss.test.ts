@@ -35,6 +35,55 @@ test('a secondary engine that is killed is not running, and can be started again
   await host.awaitScore('1000');
 });
 
+const reports = async (host: Host) =>
+  (await host.clusterCalls()).filter((call) => call.includes('failed on'));
+
+test('the loss of a secondary engine is reported to Pacemaker, once', async () => {
+  const host = await Host.create({ status: inSync });
+  await host.run('start');
+  await host.awaitScore('1000');
+  send('SIGKILL', (await host.record()).engine);
+  await eventually('it is reported', async () => (await reports(host)).length > 0);
+  // Looks at everything, monitors and what follows a report bring no second one.
+  expect(await host.run('monitor')).toMatchObject({ code: 7 });
+  expect(await host.run('stop')).toMatchObject({ code: 0 });
+  expect(await reports(host)).toEqual(['vm1 failed on n1']);
+});
+
+test('the loss of a promoted engine is not reported: its score alone leads to the replica', async () => {
+  const host = await Host.create({ status: protectedPrimary });
+  await host.run('start');
+  await host.awaitScore('10000');
+  send('SIGKILL', (await host.record()).engine);
+  await host.awaitScore(undefined);
+  expect(await host.run('demote')).toMatchObject({ code: 0 });
+  expect(await host.run('stop')).toMatchObject({ code: 0 });
+  const calls = await host.clusterCalls();
+  expect(calls.filter((call) => /failed on|asked/.test(call))).toEqual([]);
+});
+
+test('a loss is not reported into a transition that is under way, nor when a stop has come', async () => {
+  const host = await Host.create({ status: inSync });
+  await host.run('start');
+  await host.awaitScore('1000');
+  await host.setCluster('busy');
+  send('SIGKILL', (await host.record()).engine);
+  const looks = async () => (await host.clusterCalls()).filter((call) => call.includes('asked n2'));
+  await eventually('it is waited for', async () => (await looks()).length > 2);
+  expect(await host.run('stop')).toMatchObject({ code: 0 });
+  await host.setCluster('busy', false);
+  expect(await reports(host)).toEqual([]);
+});
+
+test('a demote of a dead or hanging engine is done when its score has gone', async () => {
+  const host = await Host.create({ status: { ...protectedPrimary, data_thread_idle_ms: 20_000 } });
+  await host.run('start');
+  await host.awaitScore('10000');
+  await host.setCluster('slow');
+  expect(await host.run('demote')).toMatchObject({ code: 0 });
+  expect(await host.attribute('master-vm1')).toBeUndefined();
+});
+
 test('an engine that ends by itself gives its own reason', async () => {
   const host = await Host.create({ status: protectedPrimary });
   await host.run('start');
