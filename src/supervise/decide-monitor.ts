@@ -14,6 +14,8 @@ export interface MonitorEvidence {
   readonly was_promoted: boolean;
   /** What the disk says; left out: it was not asked. */
   readonly sync?: SyncWord | undefined;
+  /** Of a lost engine: Pacemaker is told as soon as nothing is due in the cluster. */
+  readonly report_due?: boolean;
   readonly failure: string | undefined;
 }
 
@@ -35,7 +37,7 @@ function plain(code: ExitCode, reason?: string): MonitorVerdict {
 
 /** The OCF monitor code. Pure. A frozen primary is healthy: a failed monitor would destroy the only valid guest. */
 export function decideMonitor(evidence: MonitorEvidence): MonitorVerdict {
-  const { phase, engine, was_promoted, sync, failure } = evidence;
+  const { phase, engine, was_promoted, sync, report_due = false, failure } = evidence;
   const broken = was_promoted ? exitCode.failed_promoted : exitCode.generic;
   switch (phase) {
     case 'starting':
@@ -45,7 +47,11 @@ export function decideMonitor(evidence: MonitorEvidence): MonitorVerdict {
     case 'failed':
       return plain(exitCode.not_running, failure);
     case 'lost':
-      return plain(was_promoted ? exitCode.failed_promoted : exitCode.not_running, failure);
+      if (was_promoted) return plain(exitCode.failed_promoted, failure);
+      // A failure found now, as by the monitor that begins after a demote, would start this one before the other is promoted.
+      return report_due
+        ? { code: exitCode.not_running, recurring: exitCode.degraded, reason: failure }
+        : plain(exitCode.not_running, failure);
     case 'running':
       break;
   }

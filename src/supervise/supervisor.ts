@@ -49,6 +49,8 @@ export class Supervisor {
   #ending = false;
   /** Of a lost engine and its QEMU: those that SIGKILL did not end. */
   #survivors: readonly ProcessIdentity[] = [];
+  /** Of a lost engine: whether Pacemaker has still to be told. */
+  #report: 'none' | 'due' | 'over' = 'none';
 
   constructor(parts: SupervisorParts) {
     this.#parts = parts;
@@ -372,8 +374,7 @@ export class Supervisor {
     this.#parts.score.want(null);
     this.#publish();
     this.#parts.log.error({ code: reason.code }, `the engine is lost: ${reason.message}`);
-    const { launch, log } = this.#parts;
-    void reportLoss({ launch, log, was_promoted: this.#wasPromoted, phase: () => this.#phase });
+    this.#reportLoss();
   }
 
   async #cleanUpLost(): Promise<void> {
@@ -393,6 +394,18 @@ export class Supervisor {
     await this.#record();
     // A score that is still there when the demote is done would have the same node promoted again.
     await this.#parts.score.settle(limits.cluster_tool_ms);
+    this.#reportLoss();
+  }
+
+  /** Nothing waits for it. At the loss itself it is for a replica, after a demote for where the guest was. */
+  #reportLoss(): void {
+    if (this.#report !== 'none' || this.#wasPromoted) return;
+    this.#report = 'due';
+    const { launch, log } = this.#parts;
+    const seen = () => ({ phase: this.#phase, was_promoted: this.#wasPromoted });
+    void reportLoss({ launch, log, seen }).finally(() => {
+      this.#report = 'over';
+    });
   }
 
   #verdict(engine: EngineStatus | undefined, silence: string | undefined): MonitorVerdict {
@@ -401,6 +414,7 @@ export class Supervisor {
       engine,
       was_promoted: this.#wasPromoted,
       sync: this.#parts.ledger.durable?.sync,
+      report_due: this.#report === 'due',
       failure: this.#failure?.message ?? silence,
     });
   }

@@ -311,6 +311,12 @@ describe('decideMonitor', () => {
     expect(verdict.reason).toContain('15 s');
   });
 
+  test('a lost engine that Pacemaker is still to be told of is degraded to a recurring monitor, once it is demoted', () => {
+    const lost = { phase: 'lost', engine: undefined, failure: 'gone', report_due: true } as const;
+    expect(decideMonitor({ ...lost, was_promoted: false })).toMatchObject({ code: 7, recurring: 190 });
+    expect(decideMonitor({ ...lost, was_promoted: true })).toMatchObject({ code: 9, recurring: 9 });
+  });
+
   test.each([
     ['running', true, 9],
     ['running', false, 1],

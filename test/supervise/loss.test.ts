@@ -50,16 +50,27 @@ test('the loss of a secondary engine is reported to Pacemaker, once', async () =
   expect(await reports(host)).toEqual(['vm1 failed on n1']);
 });
 
-test('the loss of a promoted engine is not reported: its score alone leads to the replica', async () => {
+test('the loss of a promoted engine is reported when it has been demoted and the other node has had its turn', async () => {
   const host = await Host.create({ status: protectedPrimary });
   await host.run('start');
   await host.awaitScore('10000');
+  await host.setCluster('busy');
   send('SIGKILL', (await host.record()).engine);
   await host.awaitScore(undefined);
+  const recurring = { OCF_RESKEY_CRM_meta_interval: '10000' };
+  expect((await host.run('monitor', recurring)).code).toBe(9);
+  expect((await host.clusterCalls()).filter((call) => /failed on|asked/.test(call))).toEqual([]);
+  expect(await host.run('demote')).toMatchObject({ code: 0 });
+  // The monitor that begins now must not have it started before the other node is promoted.
+  expect((await host.run('monitor', recurring)).code).toBe(190);
+  expect((await host.run('monitor')).code).toBe(7);
+  expect(await reports(host)).toEqual([]);
+  await host.setCluster('busy', false);
+  await eventually('it is reported', async () => (await reports(host)).length > 0);
+  await eventually('a monitor finds it', async () => (await host.run('monitor', recurring)).code === 7);
   expect(await host.run('demote')).toMatchObject({ code: 0 });
   expect(await host.run('stop')).toMatchObject({ code: 0 });
-  const calls = await host.clusterCalls();
-  expect(calls.filter((call) => /failed on|asked/.test(call))).toEqual([]);
+  expect(await reports(host)).toEqual(['vm1 failed on n1']);
 });
 
 test('a loss is not reported into a transition that is under way, nor when a stop has come', async () => {
