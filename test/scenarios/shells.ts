@@ -1,5 +1,5 @@
 // The commands of the two cluster shells, word by word.
-import { createCommand, neededParameters } from '../lab/kemari/resource.js';
+import { createCommand, moveCommand, neededParameters } from '../lab/kemari/resource.js';
 import type { Lab } from '../lab/lab.js';
 import { RESOURCE } from './protected-guest.js';
 
@@ -9,6 +9,8 @@ export interface Shell {
   readonly name: string;
   create(lab: Lab): Command;
   set(parameter: string, value: string): Command;
+  /** The planned move: the guest is to run on `node`. */
+  move(node: string): Command;
   /** The Promoted role may not be on `node`. */
   ban(node: string): readonly Command[];
   clear(): readonly Command[];
@@ -21,9 +23,8 @@ export interface Shell {
   disable(): Command;
   enable(): Command;
   remove(): readonly Command[];
-  /** One monitor, by hand, on the node where it is typed. */
+  /** One monitor, by hand, on the node where it is typed; its exit code is the monitor's. */
   monitor(): Command;
-  readonly monitored: RegExp;
 }
 
 const CLONE = `${RESOURCE}-clone`;
@@ -32,6 +33,7 @@ const pcs: Shell = {
   name: 'pcs',
   create: (lab) => createCommand(lab, RESOURCE),
   set: (parameter, value) => ['pcs', 'resource', 'update', RESOURCE, `${parameter}=${value}`],
+  move: (node) => moveCommand(RESOURCE, node),
   ban: (node) => [['pcs', 'resource', 'ban', CLONE, node, '--promoted']],
   clear: () => [['pcs', 'resource', 'clear', CLONE]],
   standby: (node) => ['pcs', 'node', 'standby', node],
@@ -44,8 +46,7 @@ const pcs: Shell = {
   disable: () => ['pcs', 'resource', 'disable', CLONE],
   enable: () => ['pcs', 'resource', 'enable', CLONE],
   remove: () => [['pcs', 'resource', 'delete', RESOURCE]],
-  monitor: () => ['bash', '-c', `pcs resource debug-monitor ${RESOURCE} 2>&1; true`],
-  monitored: /promoted/i,
+  monitor: () => ['pcs', 'resource', 'debug-monitor', RESOURCE],
 };
 
 const crmsh: Shell = {
@@ -53,6 +54,8 @@ const crmsh: Shell = {
   // All at once: a primitive without its clone would be started.
   create: (lab) => ['bash', '-c', 'crm --force configure load update - <<<"$0"', configurationOf(lab)],
   set: (parameter, value) => ['crm', 'resource', 'param', RESOURCE, 'set', parameter, value],
+  // That it prefers the node is enough: there is an instance on both.
+  move: (node) => ['crm', 'resource', 'move', CLONE, node],
   // It knows no role here: the replica leaves the node too, until the ban is cleared.
   ban: (node) => [['crm', 'resource', 'ban', CLONE, node]],
   clear: () => [['crm', 'resource', 'clear', CLONE]],
@@ -72,8 +75,7 @@ const crmsh: Shell = {
     ['crm', '--force', 'configure', 'delete', RESOURCE],
   ],
   // It has no word for it.
-  monitor: () => ['bash', '-c', `crm_resource --force-check --resource ${RESOURCE} 2>&1; true`],
-  monitored: /promoted/i,
+  monitor: () => ['crm_resource', '--force-check', '--resource', RESOURCE],
 };
 
 function configurationOf(lab: Lab): string {
@@ -81,7 +83,7 @@ function configurationOf(lab: Lab): string {
     ([name, value]) => `${name}="${value}"`,
   );
   return [
-    `primitive ${RESOURCE} ocf:kemari:vm params ${parameters.join(' ')} op start timeout=120s op stop timeout=120s op promote timeout=60s op demote timeout=120s op monitor interval=5s role=Promoted timeout=20s op monitor interval=6s role=Unpromoted timeout=20s`,
+    `primitive ${RESOURCE} ocf:kemari:vm params ${parameters.join(' ')} op start timeout=120s op stop timeout=120s op promote timeout=60s on-fail=demote op demote timeout=120s op monitor interval=5s role=Promoted timeout=20s on-fail=demote op monitor interval=6s role=Unpromoted timeout=20s`,
     `clone ${CLONE} ${RESOURCE} meta promotable=true promoted-max=1 clone-max=2 notify=false interleave=true`,
   ].join('\n');
 }

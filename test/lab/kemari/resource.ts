@@ -14,7 +14,7 @@ export function neededParameters(lab: Lab, resource: string): Parameters {
   return { config: domainPath(resource), sync_address: addresses.join(';') };
 }
 
-/** `pcs resource create`, word by word. */
+/** `pcs resource create`, word by word, with what ocf/examples/create.sh proposes for failures. */
 export function createCommand(
   lab: Lab,
   resource: string,
@@ -31,12 +31,13 @@ export function createCommand(
       'timeout=120s',
       'promote',
       'timeout=60s',
+      'on-fail=demote',
       'demote',
       'timeout=120s',
       'stop',
       'timeout=120s',
     ],
-    ...['monitor', `interval=${monitor_s[0]}s`, 'role=Promoted', 'timeout=20s'],
+    ...['monitor', `interval=${monitor_s[0]}s`, 'role=Promoted', 'timeout=20s', 'on-fail=demote'],
     ...['monitor', `interval=${monitor_s[1]}s`, 'role=Unpromoted', 'timeout=20s'],
     ...['promotable', 'promoted-max=1', 'clone-max=2', 'notify=false'],
   ];
