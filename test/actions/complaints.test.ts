@@ -7,7 +7,7 @@ import { execa } from 'execa';
 import { describe, expect, inject, test } from 'vitest';
 import { isAlive } from '../../src/common/process-identity.js';
 import { eventually } from '../fixtures/eventually.js';
-import { Host } from '../fixtures/host.js';
+import { Host, type Script } from '../fixtures/host.js';
 import { send } from '../fixtures/send.js';
 
 const inSync = { role: 'secondary', state: 'in-sync', generation: 2 };
@@ -15,8 +15,8 @@ const receiving = { role: 'secondary', state: 'receiving', generation: 2 };
 const protectedPrimary = { role: 'primary', state: 'protected', generation: 2 };
 const isRoot = process.geteuid?.() === 0;
 
-async function started(status: Readonly<Record<string, unknown>>): Promise<Host> {
-  const host = await Host.create({ status });
+async function started(status: Readonly<Record<string, unknown>>, more: Script = {}): Promise<Host> {
+  const host = await Host.create({ ...more, status });
   expect(await host.run('start')).toMatchObject({ code: 0 });
   return host;
 }
@@ -235,15 +235,20 @@ describe('scores written inside a transition abort it', () => {
 
 describe('a VM is taken for dead because ps does not show it', () => {
   test('who lives is known without any program, whatever the processes are called', async () => {
-    const host = await started(protectedPrimary);
+    const host = await started(protectedPrimary, { disguise: 'other' });
     await host.awaitScore('10000');
+    await eventually('QEMU is on record', async () => (await host.record()).qemu !== undefined);
     const { engine, qemu } = await host.record();
-    for (const one of [engine, qemu])
-      if (one) await writeFile(`/proc/${one.pid}/comm`, 'other').catch(() => undefined);
+    for (const pid of [engine?.pid, qemu?.pid]) {
+      expect(await readFile(`/proc/${pid ?? ''}/comm`, 'utf8')).toBe('other\n');
+      expect(await readFile(`/proc/${pid ?? ''}/cmdline`, 'utf8')).toMatch(/^other\0/);
+    }
     const blind = { PATH: '/nowhere' };
     expect(await host.run('monitor', blind)).toMatchObject({ code: 8 });
     send('SIGKILL', (await host.record()).supervisor);
-    expect(await host.run('monitor')).toMatchObject({ code: 8 });
+    expect(await host.run('monitor', blind)).toMatchObject({ code: 8 });
+    expect(await host.run('stop', blind)).toMatchObject({ code: 0 });
+    for (const one of [engine, qemu]) expect(one && isAlive(one)).toBe(false);
   });
 
   test('a process that has got the number of one that ended is somebody else, and is left alone', async () => {
