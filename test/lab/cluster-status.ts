@@ -15,6 +15,8 @@ export interface InstanceStatus {
   readonly role: string;
   readonly node: string;
   readonly failed: boolean;
+  /** The cluster acts on it: not in maintenance. */
+  readonly managed: boolean;
   /** An operation that is under way, such as Promoting. */
   readonly pending: string | undefined;
 }
@@ -57,6 +59,7 @@ export function parseClusterStatus(xml: string): ClusterStatus {
         role: resource.attributes.get('role') ?? '',
         node: node.attributes.get('name') ?? '',
         failed: isTrue(resource, 'failed'),
+        managed: isTrue(resource, 'managed'),
         pending: resource.attributes.get('pending'),
       })),
     ),

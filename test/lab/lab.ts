@@ -88,6 +88,18 @@ export class Lab {
     }
   }
 
+  /** Waits until the cluster's controller has nothing to do; in maintenance too, where more may be due than is done. */
+  async idle(node: string, timeout_ms: number): Promise<void> {
+    await waitFor(
+      'a cluster at rest',
+      async () => {
+        const { dc } = await this.status(node);
+        return (await this.node(node).run(['crmadmin', '--status', dc ?? ''])).includes('S_IDLE');
+      },
+      { timeout_ms },
+    );
+  }
+
   /** Ends the lab: every process, mount and network of it. Can be called more than once. */
   down({ keepLogs = false } = {}): Promise<void> {
     this.#down ??= (async () => {

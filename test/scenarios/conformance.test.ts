@@ -2,10 +2,10 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { parameterList } from '../../src/pacemaker/parameters.js';
 import { domainPath, domainXml, writeDomain } from '../lab/kemari/domain.js';
+import { AGENT } from '../lab/kemari/install.js';
+import { neededParameters } from '../lab/kemari/resource.js';
 import type { ExecResult } from '../lab/place.js';
 import { ProtectedGuest } from './protected-guest.js';
-
-const AGENT = '/usr/lib/ocf/resource.d/kemari/vm';
 
 let hosts: ProtectedGuest;
 beforeAll(async () => {
@@ -89,4 +89,22 @@ test('an action that does not exist, and arguments that nobody asked for', async
   expect(await type(...env, AGENT, 'migrate_to')).toMatchObject({ exit_code: 3 });
   expect(await type(...env, AGENT, 'monitor', 'and', 'more')).toMatchObject({ exit_code: 7 });
   expect(await type(...env, AGENT, 'stop')).toMatchObject({ exit_code: 0 });
+});
+
+test('ocf-tester finds nothing, on a real cluster with the real engine and QEMU', async () => {
+  const { lab } = hosts;
+  await writeDomain(lab, 'vm', domainXml());
+  const parameters = Object.entries(neededParameters(lab, 'vm'));
+  // As Pacemaker does before a first start: only a node whose probe was answered has had nothing.
+  const env = parameters.map(([name, value]) => `OCF_RESKEY_${name}=${value}`);
+  const probe = ['env', 'OCF_ROOT=/usr/lib/ocf', 'OCF_RESOURCE_INSTANCE=vm', ...env, AGENT, 'monitor'];
+  expect(await lab.exec('n2', probe)).toMatchObject({ exit_code: 7 });
+  const options = parameters.flatMap(([name, value]) => ['-o', `${name}=${value}`]);
+  const tester = ['env', 'OCF_ROOT=/usr/lib/ocf', 'ocf-tester', '-v', '-n', 'vm', ...options, AGENT];
+  const { exit_code, stdout, stderr } = await lab.exec('n1', tester, { timeout_ms: 400_000 });
+  expect(`${stdout}${stderr}`).toContain(`${AGENT} passed all tests`);
+  expect(exit_code).toBe(0);
+  // It was a guest that was promoted, twice, and nothing of it is left.
+  expect((await lab.node('n1').run(['cat', '/var/log/kemari/vm.log'])).split('"mode":"').length - 1).toBe(2);
+  expect((await lab.exec('n1', ['pidof', 'kemari', 'kemari-engine', 'qemu-system-x86_64'])).stdout).toBe('');
 });

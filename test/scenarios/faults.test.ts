@@ -5,6 +5,7 @@ import { beforeAll, expect, test } from 'vitest';
 import { GUEST_ADDRESS } from '../lab/networks.js';
 import { COUNTER_PORT } from '../lab/traffic/traffic.js';
 import { waitFor } from '../lab/wait-for.js';
+import { ClusterActions } from './cluster-actions.js';
 import { ProtectedGuest, RESOURCE } from './protected-guest.js';
 import { CLEAN, eachBeginsProtected, startTraffic } from './story.js';
 
@@ -67,23 +68,56 @@ test('the QEMU of the primary is killed: the replica goes on without fencing', a
   expect(await traffic.stop()).toMatchObject(CLEAN);
 });
 
-test('a promoted guest can reboot, and is protected after it', async () => {
-  const { exit_code } = await guest.lab.client.exec([
-    ...['bash', '-c', `exec 3<>/dev/tcp/${GUEST_ADDRESS}/${COUNTER_PORT}; echo reboot >&3; sleep 1`],
-  ]);
-  expect(exit_code).toBe(0);
-  // A new life of the guest counts from 1.
-  const first = await waitFor(
-    'the rebooted guest',
+/** Has the guest leave: `reboot` or `poweroff`. */
+async function leave(how: 'reboot' | 'poweroff'): Promise<void> {
+  const tell = `exec 3<>/dev/tcp/${GUEST_ADDRESS}/${COUNTER_PORT}; echo ${how} >&3; sleep 1`;
+  expect((await guest.lab.client.exec(['bash', '-c', tell])).exit_code).toBe(0);
+}
+
+/** The first answer of a guest that boots: a new life counts from 1. */
+async function firstAnswer(): Promise<string> {
+  return waitFor(
+    'the guest that boots',
     async () => {
       const ask = `exec 3<>/dev/tcp/${GUEST_ADDRESS}/${COUNTER_PORT}; echo 1 >&3; read -r -t 3 line <&3; echo "$line"`;
       const { stdout } = await guest.lab.client.exec(['bash', '-c', ask], { timeout_ms: 5000 });
       return stdout === '' ? undefined : stdout;
     },
-    { timeout_ms: 60_000 },
+    { timeout_ms: 120_000 },
   );
-  expect(first).toMatch(/^1 [1-9]$/);
-  await guest.protected();
+}
+
+test('a promoted guest can reboot under the same engine, and is protected after it', async () => {
+  const primary = await guest.primary();
+  const { engine_id, generation } = await guest.engine(primary);
+  await leave('reboot');
+  expect(await firstAnswer()).toMatch(/^1 [1-9]$/);
+  expect(await guest.protected()).toBe(primary);
+  expect(await guest.engine(primary)).toMatchObject({ engine_id, generation });
+});
+
+test('a guest that powers itself off is booted by Pacemaker; its replica is not woken up', async () => {
+  const { generation } = await guest.engine(await guest.primary());
+  const before = await guest.hotPromotions();
+  await leave('poweroff');
+  expect(await firstAnswer()).toMatch(/^1 [1-9]$/);
+  const primary = await guest.protected();
+  expect((await guest.engine(primary)).generation).toBeGreaterThan(generation);
+  expect(await guest.hotPromotions()).toBe(before);
+});
+
+test('the engine of the primary hangs: its monitor finds it, and nothing is started before the replica is promoted', async () => {
+  const primary = await guest.primary();
+  const secondary = guest.other(primary);
+  const { generation } = await guest.engine(primary);
+  const traffic = await startTraffic(guest);
+  const actions = await ClusterActions.since(guest.lab);
+  await guest.lab.node(primary).run(['bash', '-c', 'kill -STOP $(pidof kemari-engine)']);
+  await guest.promotedOn(secondary, 120_000);
+  await traffic.answered(100);
+  expect(await guest.protected()).toBe(secondary);
+  expect((await guest.engine(secondary)).generation).toBe(generation + 1);
+  expect(await actions.beforePromotionOf(secondary)).toEqual([`demote ${primary}`]);
 });
 
 test('the engine of the primary is killed: its QEMU dies with it, the replica goes on', async () => {

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { domainXml, writeDomain } from '../lab/kemari/domain.js';
 import { Traffic } from '../lab/traffic/traffic.js';
 import { waitFor } from '../lab/wait-for.js';
+import { ClusterActions } from './cluster-actions.js';
 import { ProtectedGuest, RESOURCE } from './protected-guest.js';
 import { startTraffic } from './story.js';
 import { SHELLS } from './shells.js';
@@ -74,6 +75,18 @@ describe.each(SHELLS)('with $name', (shell) => {
       ).toBe(value);
   });
 
+  test('a move takes the guest where it is asked to, and it stays there when that is forgotten', async () => {
+    const traffic = await startTraffic(guest);
+    const other = guest.other(await guest.primary());
+    await type(shell.move(other));
+    await guest.promotedOn(other);
+    await traffic.answered(20);
+    for (const command of shell.clear()) await type(command);
+    await guest.lab.settled(60_000);
+    expect(await guest.protected()).toBe(other);
+    await traffic.answered(20);
+  });
+
   test('a ban moves the guest, and clearing it leaves the guest where it is', async () => {
     const traffic = await startTraffic(guest);
     const primary = await guest.primary();
@@ -99,16 +112,35 @@ describe.each(SHELLS)('with $name', (shell) => {
     await traffic.answered(20);
   });
 
-  test('in maintenance nothing is touched, and after it everything is as it was', async () => {
+  test('in maintenance what dies is left as it is, and mended after it', async () => {
     const traffic = await startTraffic(guest);
     const primary = await guest.primary();
+    const secondary = guest.other(primary);
     const { engine_id } = await guest.engine(primary);
     await type(shell.maintenance(true));
-    await traffic.answered(50);
+    await waitFor(
+      'two unmanaged instances',
+      async () => {
+        const { instances } = await guest.lab.status(primary);
+        return instances.filter(({ resource, managed }) => resource === RESOURCE && !managed).length === 2;
+      },
+      { timeout_ms: 60_000 },
+    );
+    const actions = await ClusterActions.since(guest.lab);
+    await guest.killEngine(secondary);
+    await guest.state(primary, ['frozen']);
+    await waitFor(
+      'the failure in crm_mon',
+      async () =>
+        (await guest.lab.status(primary)).instances.some(({ node, failed }) => node === secondary && failed),
+      { timeout_ms: 60_000 },
+    );
+    await guest.lab.idle(primary, 60_000);
+    expect(await actions.list()).toEqual([]);
     await type(shell.maintenance(false));
-    await guest.lab.settled(60_000);
     expect(await guest.protected()).toBe(primary);
     expect((await guest.engine(primary)).engine_id).toBe(engine_id);
+    expect(await actions.list()).toEqual([`stop ${secondary}`, `start ${secondary}`]);
     await traffic.answered(20);
   });
 
@@ -121,7 +153,8 @@ describe.each(SHELLS)('with $name', (shell) => {
       await guest.lab.settled(60_000);
       await traffic.answered(20);
     }
-    expect(await type(shell.monitor(), primary)).toMatch(shell.monitored);
+    expect(await guest.lab.exec(primary, shell.monitor())).toMatchObject({ exit_code: 8 });
+    expect(await guest.lab.exec(guest.other(primary), shell.monitor())).toMatchObject({ exit_code: 0 });
     expect(await guest.protected()).toBe(primary);
     expect((await guest.engine(primary)).engine_id).toBe(engine_id);
   });
@@ -147,6 +180,9 @@ describe.each(SHELLS)('with $name', (shell) => {
       ),
     );
     expect(states.some((text) => (JSON.parse(text) as { sync: string }).sync === 'clean')).toBe(true);
+    const logs = await guest.supervisorLogs();
+    expect(logs).not.toContain('like by a power cut');
+    expect(logs.split('"the guest has powered itself off"').length - 1).toBe(await powerButtons());
   }
 
   test('disabled, the guest is shut down and not cut off; enabled, it boots again', async () => {

@@ -98,6 +98,18 @@ export class ProtectedGuest {
     await this.lab.node(node).run(['kill', '-KILL', String((await this.engine(node)).qemu_pid)]);
   }
 
+  /** What the supervisors of all nodes have logged. */
+  async supervisorLogs(): Promise<string> {
+    const path = `/var/log/kemari/${this.resource}.log`;
+    const logs = await Promise.all(this.lab.nodes.map((name) => this.lab.node(name).run(['cat', path])));
+    return logs.join('');
+  }
+
+  /** How often a guest went on with a replica, on any node. */
+  async hotPromotions(): Promise<number> {
+    return (await this.supervisorLogs()).split('"mode":"hot"').length - 1;
+  }
+
   /** Waits until the guest is promoted on `node`. */
   async promotedOn(node: string, timeout_ms = 60_000): Promise<void> {
     await waitFor(

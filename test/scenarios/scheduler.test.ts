@@ -1,5 +1,5 @@
 // What Pacemaker's scheduler makes of our scores and failures: crm_simulate on the CIB of a protected guest, and on
-// copies of it in which something has happened.
+// copies of it in which something has happened. The guest is created as proposed; what on-fail=demote is for shows without it.
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { ProtectedGuest, RESOURCE } from './protected-guest.js';
 
@@ -17,12 +17,15 @@ beforeAll(async () => {
 });
 afterAll(() => guest.lab.down());
 
+const SAVED = '/tmp/saved.xml';
+const AFTERWARDS = '/tmp/afterwards.xml';
+
 /** The actions that the scheduler orders, as crm_simulate prints them: without those of no effect. */
 async function simulate(xml: string, ...injected: readonly string[]): Promise<string[]> {
   const node = guest.lab.node(primary);
-  const file = '/tmp/saved.xml';
-  await node.run(['tee', file], { input: xml });
-  const output = await node.run(['crm_simulate', '--simulate', '--xml-file', file, ...injected]);
+  await node.run(['tee', SAVED], { input: xml });
+  const files = ['--xml-file', SAVED, `--save-output=${AFTERWARDS}`];
+  const output = await node.run(['crm_simulate', '--simulate', ...files, ...injected]);
   const actions = [
     ...output.matchAll(/^ *\* (?:Resource action: (\S+) +(\S+) on (\S+)|(Fencing) (\S+) .*)$/gm),
   ];
@@ -33,6 +36,18 @@ async function simulate(xml: string, ...injected: readonly string[]): Promise<st
         : `fence ${whom ?? ''}`,
     )
     .filter((action) => !/^(monitor|cancel|fence-)/.test(action));
+}
+
+/** The CIB after the actions of the last simulation. */
+function afterwards(): Promise<string> {
+  return guest.lab.node(primary).run(['cat', AFTERWARDS]);
+}
+
+/** With what Pacemaker does by itself when an operation fails. */
+function withoutOnFail(xml: string): string {
+  const less = xml.replaceAll(' on-fail="demote"', '');
+  expect(less).not.toBe(xml);
+  return less;
 }
 
 /** The CIB without the promotion score of a node. */
@@ -54,23 +69,50 @@ test('without the score of the primary its guest is demoted and the replica prom
 });
 
 test('a failed monitor alone would start what failed before anything is promoted, and promote it there', async () => {
-  const actions = await simulate(cib, ...failure());
+  const actions = await simulate(withoutOnFail(cib), ...failure());
   expect(actions.slice(0, 3)).toEqual([`demote ${primary}`, `stop ${primary}`, `start ${primary}`]);
   expect(actions.at(-1)).toBe(`promote ${primary}`);
 });
 
-test('with the score gone a failed monitor leads to the replica', async () => {
-  const actions = await simulate(withoutScore(primary), ...failure());
+test('with the score gone a failed monitor leads to the replica, after another start of what failed', async () => {
+  const actions = await simulate(withoutOnFail(withoutScore(primary)), ...failure());
   expect(actions[0]).toBe(`demote ${primary}`);
-  expect(actions).toContain(`promote ${secondary}`);
+  expect(actions.indexOf(`promote ${secondary}`)).toBeGreaterThan(actions.indexOf(`start ${primary}`));
   expect(actions).not.toContain(`promote ${primary}`);
 });
 
-test('on-fail=demote starts nothing before the replica is promoted, once the score is gone', async () => {
-  const op = new RegExp(`(<op [^>]*interval="5s"[^>]*)(/>)`);
-  const xml = withoutScore(primary).replace(op, '$1 on-fail="demote"$2');
-  expect(xml).toContain('on-fail="demote"');
-  expect(await simulate(xml, ...failure())).toEqual([`demote ${primary}`, `promote ${secondary}`]);
+test('on-fail=demote starts nothing before the replica is promoted, if the demote takes the score away', async () => {
+  // The same transition would promote what hangs again: that the score goes ends it.
+  expect(await simulate(cib, ...failure())).toEqual([`demote ${primary}`, `promote ${primary}`]);
+  expect(await simulate(withoutScore(primary), ...failure())).toEqual([
+    `demote ${primary}`,
+    `promote ${secondary}`,
+  ]);
+});
+
+test('a promote that fails costs the last copy, unless its failure is to demote', async () => {
+  const lost = ['--node-fail', primary, '--op-fail', `${RESOURCE}_promote_0@${secondary}=1`];
+  await simulate(withoutOnFail(cib), ...lost);
+  expect((await simulate(await afterwards())).slice(0, 3)).toEqual([
+    `demote ${secondary}`,
+    `stop ${secondary}`,
+    `start ${secondary}`,
+  ]);
+  await simulate(cib, ...lost);
+  expect(await simulate(await afterwards())).toEqual([`demote ${secondary}`, `promote ${secondary}`]);
+});
+
+/** What crm_resource --fail records. */
+const reported = (node: string) => ['--op-inject', `${RESOURCE}_asyncmon_0@${node}=1`];
+
+test('a replica that is reported as lost is started again, and the guest is left alone', async () => {
+  const actions = await simulate(withoutScore(secondary), ...reported(secondary));
+  expect(actions).toEqual([`stop ${secondary}`, `start ${secondary}`]);
+});
+
+test('a primary that was reported would be started before the replica is promoted: it never is', async () => {
+  const actions = await simulate(withoutScore(primary), ...reported(primary));
+  expect(actions).toEqual([`stop ${primary}`, `start ${primary}`, `promote ${secondary}`]);
 });
 
 test('a lost node is fenced before its guest is promoted elsewhere', async () => {

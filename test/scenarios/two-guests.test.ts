@@ -1,5 +1,5 @@
 // Two protected VMs in opposite directions on the same two hosts: each host runs one and keeps the other's replica.
-import { afterAll, beforeAll, expect, onTestFailed, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, expect, onTestFailed, test } from 'vitest';
 import { domainXml, writeDomain } from '../lab/kemari/domain.js';
 import { createCommand, moveCommand } from '../lab/kemari/resource.js';
 import { guestAddress } from '../lab/networks.js';
@@ -36,10 +36,13 @@ async function opposite(left: string, right: string): Promise<void> {
   expect(await second.protected()).toBe(right);
 }
 
-test('each goes on when the host of the other dies with it, and both are protected again', async () => {
+beforeEach(() => {
   onTestFailed(() => {
     failed = true;
   });
+});
+
+test('each goes on when the host of the other dies with it, and both are protected again', async () => {
   const { lab } = first;
   await opposite('n1', 'n2');
   const traffics = [await Traffic.start(lab), await Traffic.start(lab, { address: guestAddress(2) })];
@@ -58,4 +61,33 @@ test('each goes on when the host of the other dies with it, and both are protect
   await opposite('n2', 'n1');
   await answered(50);
   for (const traffic of traffics) expect(await traffic.stop()).toMatchObject(CLEAN);
+});
+
+/** What the guests' consoles have shown, and what their supervisors have logged. */
+async function told(guest: ProtectedGuest): Promise<{ buttons: number; log: string }> {
+  const console = `/var/log/kemari/${guest.resource}.console`;
+  const { lab } = guest;
+  const consoles = await Promise.all(lab.nodes.map((name) => lab.node(name).run(['cat', console])));
+  return { buttons: consoles.join('').split('POWER BUTTON').length - 1, log: await guest.supervisorLogs() };
+}
+
+test('a cluster that is shut down on both hosts at once lets both guests power themselves off', async () => {
+  const { lab } = first;
+  expect((await told(first)).buttons + (await told(second)).buttons).toBe(0);
+  // What systemd does when the host, or an operator, stops the service.
+  await Promise.all(
+    lab.nodes.map((name) => lab.node(name).run(['bash', '-c', 'kill -TERM $(pidof pacemakerd)'])),
+  );
+  for (const name of lab.nodes)
+    await waitFor(
+      `the end of Pacemaker on ${name}`,
+      async () => (await lab.exec(name, ['pidof', 'pacemakerd', 'kemari', 'kemari-engine'])).stdout === '',
+      { timeout_ms: 180_000 },
+    );
+  for (const guest of [first, second]) {
+    const { buttons, log } = await told(guest);
+    expect(buttons).toBe(1);
+    expect(log).toContain('"the guest has powered itself off"');
+    expect(log).not.toContain('like by a power cut');
+  }
 });

@@ -4,6 +4,9 @@ import type { Lab } from '../lab.js';
 /** Where the key lies that both hosts share. */
 export const SYNC_KEY = '/etc/kemari/sync.key';
 
+/** The agent, where Pacemaker looks for it. */
+export const AGENT = '/usr/lib/ocf/resource.d/kemari/vm';
+
 const IMAGES = '/var/lib/kemari/images';
 
 export const GUEST_KERNEL = `${IMAGES}/vmlinuz`;
