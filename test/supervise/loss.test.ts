@@ -90,7 +90,7 @@ test('a demote of a dead or hanging engine is done when its score has gone', asy
   const host = await Host.create({ status: { ...protectedPrimary, data_thread_idle_ms: 20_000 } });
   await host.run('start');
   await host.awaitScore('10000');
-  await host.setCluster('slow');
+  await host.setCluster('slow-writes');
   expect(await host.run('demote')).toMatchObject({ code: 0 });
   expect(await host.attribute('master-vm1')).toBeUndefined();
 });
