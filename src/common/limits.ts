@@ -31,6 +31,8 @@ export const limits = {
   engine_command_ms: 60_000,
   /** What of a promotion's time is kept for the engine while state.json cannot be written and is tried again. */
   promote_reserve_ms: 5_000,
+  /** From the demote that follows a failed promote to another try. */
+  promote_again_ms: 3_000,
   /** An orderly stop of the engine, before it is killed. */
   engine_stop_ms: 5_000,
   /** No guest powers itself off in less; it is not asked then. */

@@ -35,6 +35,14 @@ export class AttributeKeeper {
     if (this.#written !== value) this.#work ??= this.#bring();
   }
 
+  /** Takes a value away and brings it back: whoever decides by it looks again. */
+  renew(): void {
+    const value = this.wanted;
+    if (value === null) return;
+    this.want(null);
+    this.want(value);
+  }
+
   /**
    * Attributes vanish behind our back: attrd forgets a node's when its membership ends, also when the resource went on
    * (maintenance, a restart of Pacemaker). So it is read now and then, and written again if it is not as wanted.

@@ -45,6 +45,7 @@ export class Supervisor {
   readonly #health: GuestHealth;
   readonly #publisher: Publisher;
   #promoting = false;
+  #promoteFailed = false;
   /** A stop is waiting for the mailbox. */
   #ending = false;
   /** Of a lost engine and its QEMU: those that SIGKILL did not end. */
@@ -127,9 +128,11 @@ export class Supervisor {
     return this.#mailbox.run(async () => {
       const { ledger, score } = this.#parts;
       this.#promoting = true;
+      this.#promoteFailed = true;
       let how;
       try {
         how = await this.#promotePatiently(deadline);
+        this.#promoteFailed = false;
       } finally {
         this.#promoting = false;
         // Only if the disk had taken it away: a failover waits for nothing.
@@ -204,7 +207,10 @@ export class Supervisor {
         await this.#endGuest();
         return;
       }
-      if (engine.role === 'secondary') return;
+      if (engine.role === 'secondary') {
+        this.#offerAgain();
+        return;
+      }
       // A primary that ended or runs solo is the newest there is; only a handover makes it outdated.
       await this.#parts.ledger.saveAfter(engine);
       const ended = await this.#health.endIfSick(session, engine, until);
@@ -221,6 +227,15 @@ export class Supervisor {
       this.#health.forget();
       await this.#tellScore();
     });
+  }
+
+  /** A promote has failed and, with on-fail=demote, this one is demoted: Pacemaker tries again when something changes only. */
+  #offerAgain(): void {
+    if (!this.#promoteFailed) return;
+    this.#promoteFailed = false;
+    setTimeout(() => {
+      if (this.#phase === 'running') this.#parts.score.renew();
+    }, limits.promote_again_ms);
   }
 
   /** What a running VM takes as it is; a later supervisor begins with it too. */

@@ -221,3 +221,19 @@ test('a supervisor that hangs is replaced by the next monitor', async () => {
   await eventually('a new supervisor', async () => (await host.status())['phase'] === 'running');
   expect(supervisor && isAlive(supervisor)).toBe(false);
 });
+
+test('after a promote that failed and the demote that follows, the replica is offered again', async () => {
+  const refuse = { promote: { code: 'timeout', message: 'the device state did not load in time' } };
+  const host = await Host.create({ status: inSync, refuse });
+  await host.run('start');
+  await host.awaitScore('1000');
+  const offers = async () => (await host.clusterCalls()).filter((call) => call.startsWith('master-vm1'));
+  const before = await offers();
+  expect((await host.run('promote')).code).toBe(1);
+  expect(await host.run('demote')).toMatchObject({ code: 0 });
+  const renewed = [...before, 'master-vm1 deleted', 'master-vm1=1000'];
+  await eventually('another offer', async () => (await offers()).length === renewed.length);
+  expect(await offers()).toEqual(renewed);
+  await host.direct({});
+  expect(await host.run('promote')).toMatchObject({ code: 0 });
+});
