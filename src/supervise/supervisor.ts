@@ -259,11 +259,12 @@ export class Supervisor {
     this.#session?.expectEnd();
     this.#session?.abandonCommand();
     return this.#mailbox.run(async () => {
+      const lost = this.#phase === 'lost';
       this.#phase = 'stopping';
       this.#publisher.withdraw();
       const session = this.#session;
       if (session) {
-        if (shutdownMs > 0) await shutDownGuest(session, this.#parts, deadline);
+        if (shutdownMs > 0 && !lost) await shutDownGuest(session, this.#parts, deadline);
         await stopEngine(session, this.#parts, this.#engine);
         // For a monitor that finds nobody any more: no guest was lost.
         this.#wasPromoted = false;

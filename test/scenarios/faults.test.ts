@@ -170,6 +170,9 @@ test('a replica that is not complete is not promoted, and Pacemaker shows why', 
     },
     { timeout_ms: 30_000 },
   );
+  // Pacemaker 2.1.5 stands still over the cancellation of a monitor that another controller began, if nothing else is due.
+  await lab.node(secondary).run(['crm_resource', '--refresh', '--resource', RESOURCE, '--node', secondary]);
+  await lab.idle(secondary, 30_000);
   await lab.node(secondary).run([...score, '--update', '20000']);
   const failure = await waitFor(
     'the refusal in crm_mon',

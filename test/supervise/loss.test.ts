@@ -48,6 +48,8 @@ test('the loss of a secondary engine is reported to Pacemaker, once', async () =
   expect(await host.run('monitor')).toMatchObject({ code: 7 });
   expect(await host.run('stop')).toMatchObject({ code: 0 });
   expect(await reports(host)).toEqual(['vm1 failed on n1']);
+  // There was no guest to be shut down.
+  expect(await readFile(host.paths.log, 'utf8')).not.toContain('like by a power cut');
 });
 
 test('the loss of a promoted engine is reported when it has been demoted and the other node has had its turn', async () => {
