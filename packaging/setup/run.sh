@@ -42,7 +42,7 @@ if [ "$needs_lab" = yes ]; then
 	)
 fi
 case $what in
-test) packages+=(debootstrap crmsh ovmf) ;;
+test) packages+=(debootstrap crmsh ovmf groff-base) ;;
 bench)
 	if [ "$agent" = yes ]; then
 		packages+=(libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients)

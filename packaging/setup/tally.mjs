@@ -1,15 +1,60 @@
 // Counts what a stage of the tests found, and names what failed. A stage that failed without a failed test counts as one
-// failure: a sum with "0 failed" must mean that everything ran.
+// failure: a sum with "0 failed" must mean that everything ran. What did not run, because this machine lacks what it needs, is
+// counted and named too.
 import { relative } from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
 
 /** @typedef {{file: string, test: string, error: string}} Failure one thing that failed, with the first line of its error */
-/** @typedef {{passed: number, failed: number, failures: Failure[]}} Count */
+/** @typedef {{file: string, test: string}} Skip one thing that was not run */
+/** @typedef {{passed: number, failed: number, failures: Failure[], skips: Skip[]}} Count */
 
 /** @returns {Count} `failures` has at least one entry where `failed` is not 0. */
-function honest(passed, failed, ok, failures) {
+function honest(passed, failed, ok, failures, skips = []) {
   const named = failures.length > 0 || (ok && failed === 0) ? failures : [unnamed];
-  return { passed, failed: Math.max(failed, named.length), failures: named };
+  return { passed, failed: Math.max(failed, named.length), failures: named, skips };
+}
+
+/**
+ * The count of a run that has installed all that its tests need: one that was skipped is one that failed.
+ * @param {Count} count
+ * @returns {Count}
+ */
+export function withoutSkips({ passed, failed, failures, skips }) {
+  const error = 'skipped, and this run skips nothing: what the test needs is missing';
+  return {
+    passed,
+    failed: failed + skips.length,
+    failures: [...failures, ...skips.map((skip) => ({ ...skip, error }))],
+    skips: [],
+  };
+}
+
+/**
+ * What the end of the output says of all stages; the last line is the sum.
+ * @param {(Count & {name: string})[]} counts
+ * @param {number} seconds
+ * @returns {string[]}
+ */
+export function summary(counts, seconds) {
+  const sum = (of) => counts.reduce((total, count) => total + of(count), 0);
+  const line = (passed, failed, skipped) =>
+    `${passed} passed, ${failed} failed${skipped === 0 ? '' : `, ${skipped} skipped`}`;
+  const place = (...parts) => parts.filter((part) => part !== '').join(' > ');
+  return [
+    ...counts.map(({ name, passed, failed, skips }) => `${name}: ${line(passed, failed, skips.length)}`),
+    `${seconds} s in all`,
+    ...counts.flatMap(({ name, skips }) =>
+      skips.map(({ file, test }) => `skipped: ${place(name, file, test)}`),
+    ),
+    ...counts.flatMap(({ name, failures }) =>
+      failures.map(({ file, test, error }) => `failed: ${place(name, file, test)}\n        ${error}`),
+    ),
+    line(
+      sum(({ passed }) => passed),
+      sum(({ failed }) => failed),
+      sum(({ skips }) => skips.length),
+    ),
+  ];
 }
 
 const unnamed = {
@@ -43,7 +88,8 @@ export function countCargo(output, ok) {
     [...output.matchAll(/^test result: .*$/gm)]
       .map(([line]) => Number(new RegExp(`(\\d+) ${word}`).exec(line)?.[1] ?? 0))
       .reduce((total, count) => total + count, 0);
-  const failures = output.split(/^(?= +(?:Running|Doc-tests) )/m).flatMap(cargoFailures);
+  const parts = output.split(/^(?= +(?:Running|Doc-tests) )/m);
+  const failures = parts.flatMap(cargoFailures);
   const [, listed = ''] = /^error: \d+ targets? failed:\n((?: +`.*\n?)*)/m.exec(output) ?? [];
   const ended = [...listed.matchAll(/`(.*)`/g)]
     .filter(([, target]) => !failures.some((failure) => failure.target === target))
@@ -53,12 +99,23 @@ export function countCargo(output, ok) {
     ended.push({ file: '', test: 'the build', error: firstLine(broken[0]) });
   }
   const named = failures.map(({ file, test, error }) => ({ file, test, error }));
-  return honest(sum('passed'), sum('failed'), ok, [...named, ...ended]);
+  return honest(sum('passed'), sum('failed'), ok, [...named, ...ended], parts.flatMap(cargoSkips));
+}
+
+/** The file whose tests are one part of the output. */
+function cargoFile(part) {
+  return /^ +(?:Running (?:unittests )?|Doc-tests )(\S+)/.exec(part)?.[1] ?? '';
+}
+
+/** What is marked `#[ignore]` in one binary's part of the output. */
+function cargoSkips(part) {
+  const file = cargoFile(part);
+  return [...part.matchAll(/^test (.+?) \.\.\. ignored/gm)].map(([, test]) => ({ file, test }));
 }
 
 /** What failed in one binary's part of the output; `target` is how Cargo names that binary. */
 function cargoFailures(part) {
-  const file = /^ +(?:Running (?:unittests )?|Doc-tests )(\S+)/.exec(part)?.[1] ?? '';
+  const file = cargoFile(part);
   const target = /^error: (?:doc)?test failed, to rerun pass `(.*)`$/m.exec(part)?.[1];
   return [...part.matchAll(/^test (.+?)(?: - should panic)? \.\.\. FAILED$/gm)].map(([, test]) => {
     const said = part.split(`---- ${test} stdout ----\n`)[1]?.split(/^(?:---- |failures:$)/m)[0] ?? '';
@@ -83,5 +140,10 @@ export function countVitest(report, ok) {
     if (status !== 'failed' || tests.length > 0) return tests;
     return [{ file, test: 'the file itself', error: firstLine(message) }];
   });
-  return honest(numPassedTests, numFailedTests, ok && success, failures);
+  const skips = testResults.flatMap(({ name, assertionResults = [] }) =>
+    assertionResults
+      .filter((test) => !['passed', 'failed'].includes(test.status))
+      .map(({ fullName }) => ({ file: relative(process.cwd(), name), test: fullName })),
+  );
+  return honest(numPassedTests, numFailedTests, ok && success, failures, skips);
 }

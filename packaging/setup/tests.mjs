@@ -3,7 +3,7 @@
 // usage: tests.mjs all|fast
 import { spawn } from 'node:child_process';
 import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
-import { countCargo, countLint, countVitest } from './tally.mjs';
+import { countCargo, countLint, countVitest, summary, withoutSkips } from './tally.mjs';
 
 const withLab = process.argv[2] === 'all';
 process.chdir(new URL('../..', import.meta.url).pathname);
@@ -79,17 +79,11 @@ const stages = [
   ...(withLab ? [['system tests', () => vitest('system')]] : []),
 ];
 const counts = [];
-for (const [name, stage] of stages) counts.push({ name, ...(await stage()) });
-
-console.log('');
-for (const { name, passed, failed } of counts) console.log(`${name}: ${passed} passed, ${failed} failed`);
-console.log(`${Math.round((Date.now() - start_ms) / 1000)} s in all`);
-for (const { name, failures } of counts) {
-  for (const { file, test, error } of failures) {
-    console.log(`failed: ${[name, file, test].filter((part) => part !== '').join(' > ')}\n        ${error}`);
-  }
+for (const [name, stage] of stages) {
+  const count = await stage();
+  // run.sh has installed what all of them need. The quick run goes without the cluster's tools, QEMU and root.
+  counts.push({ name, ...(withLab ? withoutSkips(count) : count) });
 }
-const passed = counts.reduce((sum, count) => sum + count.passed, 0);
-const failed = counts.reduce((sum, count) => sum + count.failed, 0);
-console.log(`${passed} passed, ${failed} failed`);
-process.exitCode = failed === 0 ? 0 : 1;
+
+console.log(`\n${summary(counts, Math.round((Date.now() - start_ms) / 1000)).join('\n')}`);
+process.exitCode = counts.every(({ failed }) => failed === 0) ? 0 : 1;
