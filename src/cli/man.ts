@@ -35,7 +35,7 @@ function page(
 /** ocf_kemari_vm(7): the agent, from the tables that it is made of. */
 export function agentPage(): string {
   const parameters = parameterList.map(([name, { kind, fallback, reloadable = false, long }]) => {
-    const words = kind.words === undefined ? kind.type : kind.words.join(' | ');
+    const words = kind.words === undefined ? (kind.noun ?? kind.type) : kind.words.join(' | ');
     const otherwise =
       fallback === undefined ? 'needed' : fallback === '' ? 'optional' : `default ${fallback}`;
     return item(

@@ -3,8 +3,10 @@ export type Parsed<T> = { readonly value: T } | { readonly complaint: string };
 
 /** How the values of a parameter are written. */
 export interface Kind<T> {
-  /** The type of its content in the metadata; what ocf-tester's DTD and pcs's schemas both know. */
-  readonly type: 'string' | 'integer' | 'boolean' | 'time';
+  /** The type of its content in the metadata: OCF 1.1 has no others but `select`, which ocf-tester's DTD does not know. */
+  readonly type: 'string' | 'integer' | 'boolean';
+  /** What it is to a person, if the type does not say it. */
+  readonly noun?: string;
   /** All that it may be, if that can be listed. */
   readonly words?: readonly T[];
   parse(text: string): Parsed<T>;
@@ -133,7 +135,8 @@ function shownTime(us: number): string {
 export function time(grain: number, least: number, most: number): Kind<number> {
   const expected = `a time from ${shownTime(least)} to ${shownTime(most)}${grain > 1 ? ` in whole ${grain === 1000 ? 'ms' : 's'}` : ''}`;
   return {
-    type: 'time',
+    type: 'string',
+    noun: 'time',
     parse(text) {
       const [, digits = '', unit = ''] = /^(\d{1,12})\s*([a-z]*)$/.exec(text) ?? [];
       const scale = digits !== '' && Object.hasOwn(UNITS, unit) ? UNITS[unit] : undefined;
