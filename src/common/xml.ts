@@ -32,11 +32,14 @@ export interface XmlDocument {
 /** Why a text is no document that we read. */
 export class XmlError extends Error {
   readonly line: number;
+  /** What to do about it, if it is well-formed. */
+  readonly remedy: string | undefined;
 
-  constructor(line: number, message: string, options?: ErrorOptions) {
+  constructor(line: number, message: string, options: ErrorOptions & { readonly remedy?: string } = {}) {
     super(message, options);
     // Of an empty document nobody knows one.
     this.line = Math.max(1, line);
+    this.remedy = options.remedy;
   }
 }
 
@@ -45,13 +48,32 @@ const DEPTH_MAX = 24;
 const ELEMENT = 1;
 const TEXT = 3;
 const CDATA = 4;
+const INSTRUCTION = 7;
 
 /** Names for namespaces, by their URI. */
 export type Prefixes = Readonly<Record<string, string>>;
 
 function nameOf(node: Node, prefixes: Prefixes): string {
-  const uri = node.namespaceURI ?? '';
-  return Object.hasOwn(prefixes, uri) ? `${prefixes[uri] ?? ''}:${node.localName ?? ''}` : node.nodeName;
+  const [uri, local] = [node.namespaceURI ?? '', node.localName ?? ''];
+  if (Object.hasOwn(prefixes, uri)) return `${prefixes[uri] ?? ''}:${local}`;
+  // A document may give a prefix that the reader knows to a namespace that it does not.
+  return Object.values(prefixes).includes(node.prefix ?? '') ? `{${uri}}${local}` : node.nodeName;
+}
+
+/** Which prefixes a document declares says nothing; that all of it is in a namespace that nobody knows does. */
+function isDeclaration({ name, value }: { name: string; value: string }, prefixes: Prefixes): boolean {
+  return name.startsWith('xmlns:') || (name === 'xmlns' && (value === '' || Object.hasOwn(prefixes, value)));
+}
+
+/** @throws XmlError: there is a processing instruction, which somebody meant for a program. */
+function refuseInstructions(nodes: Iterable<AnyNode>): void {
+  for (const { nodeType, nodeName, lineNumber } of nodes) {
+    // The declaration <?xml …?> is told as one; the parser takes it at the beginning only.
+    if (nodeType !== INSTRUCTION || nodeName === 'xml') continue;
+    throw new XmlError(lineNumber ?? 1, `it has a processing instruction (<?${nodeName} …?>)`, {
+      remedy: 'remove it',
+    });
+  }
 }
 
 function isElement(node: AnyNode): node is Node {
@@ -62,9 +84,8 @@ function elementOf(node: Node, prefixes: Prefixes, depth: number): Element {
   const line = node.lineNumber ?? 1;
   if (depth > DEPTH_MAX) throw new XmlError(line, `more than ${DEPTH_MAX} elements within each other`);
   const inside = [...node.childNodes];
-  const attributes = [...node.attributes].filter(
-    ({ name }) => name !== 'xmlns' && !name.startsWith('xmlns:'),
-  );
+  refuseInstructions(inside);
+  const attributes = [...node.attributes].filter((attribute) => !isDeclaration(attribute, prefixes));
   return {
     name: nameOf(node, prefixes),
     line,
@@ -104,15 +125,22 @@ function parseDom(text: string): Dom {
   }
 }
 
+/** Some editors mark a text as UTF-8 by it. */
+const BYTE_ORDER_MARK = /^\uFEFF/;
+
 /**
  * Reads a document. Entities that are not XML's own five are refused, and with them everything that a document type could
  * declare: nothing is expanded, nothing is fetched.
  *
- * @throws XmlError: it is not well-formed, or has a document type.
+ * @throws XmlError: it is not well-formed, or has a document type or a processing instruction.
  */
 export function parseDocument(text: string, prefixes: Prefixes = {}): XmlDocument {
-  const document = parseDom(text);
-  if (document.doctype !== null) throw new XmlError(1, 'it has a document type (<!DOCTYPE …>)');
+  const document = parseDom(text.replace(BYTE_ORDER_MARK, ''));
+  if (document.doctype !== null)
+    throw new XmlError(document.doctype.lineNumber ?? 1, 'it has a document type (<!DOCTYPE …>)', {
+      remedy: 'remove it',
+    });
+  refuseInstructions(document.childNodes);
   if (document.documentElement === null) throw new XmlError(1, 'it is empty');
   return {
     root: elementOf(document.documentElement, prefixes, 1),

@@ -1,4 +1,5 @@
 import { quote } from '../common/error.js';
+import { printable } from '../common/printable.js';
 import type { Element } from '../common/xml.js';
 
 /** What to do about something that a description may not have. */
@@ -258,11 +259,12 @@ function shown(name: string): string {
   return name.length <= 60 ? name : `${name.slice(0, 60)}…`;
 }
 
-/** What a sentence quotes may be long: its beginning and its end, which says what to write, are kept. */
+/** What a sentence quotes may be long, or more than a line: its beginning and its end, which says what to write, are kept. */
 function bounded(text: string): string {
-  return text.length <= SENTENCE_MAX
-    ? text
-    : `${text.slice(0, SENTENCE_MAX / 2)}…${text.slice(-SENTENCE_MAX / 2)}`;
+  const line = printable(text);
+  return line.length <= SENTENCE_MAX
+    ? line
+    : `${line.slice(0, SENTENCE_MAX / 2)}…${line.slice(-SENTENCE_MAX / 2)}`;
 }
 
 /** @returns nothing if it was refused. */

@@ -1,4 +1,5 @@
 import { AgentError, quote } from '../common/error.js';
+import { isPrintable, printable } from '../common/printable.js';
 import { XmlError, parseDocument, type XmlDocument } from '../common/xml.js';
 import { DEFAULT_CPU, readCpu } from './cpu.js';
 import { readDevices } from './devices.js';
@@ -45,6 +46,8 @@ function readOs(place: Place): Boot {
   const [kernel, initrd] = [file('kernel'), file('initrd')];
   const cmdline = place.one('cmdline', (inner) => {
     const text = inner.text();
+    if (!isPrintable(text))
+      return inner.refuse('has a line break, or characters that steer a terminal: write one line of text');
     return text.length <= 2048 ? text : inner.refuse('has more than 2048 characters: shorten it');
   });
   return { ...place.whole({ machine, kernel, initrd }), firmware, cmdline: cmdline ?? '' };
@@ -187,7 +190,7 @@ export function parseDomain(text: string, file: string): XmlDocument {
     if (!(error instanceof XmlError)) throw error;
     throw new AgentError(
       'bad-config',
-      `${file}:${error.line}: not a libvirt domain description (${quote(error.message)}): correct it; xmllint --noout shows the place`,
+      `${file}:${error.line}: not a libvirt domain description (${printable(quote(error.message))}): ${error.remedy ?? 'correct it; xmllint --noout shows the place'}`,
       { cause: error },
     );
   }

@@ -405,6 +405,27 @@ describe('what is not supported is refused by name and line, with what to do', (
       19,
       '<qemu:commandline> is not supported: remove it: QEMU must be started as the engine knows it',
     ],
+    [
+      '<domain ',
+      "<domain xmlns='http://evil' ",
+      1,
+      "attribute xmlns='http://evil' of <domain> is not supported: remove it",
+    ],
+    [
+      '<kernel>/boot/vmlinuz</kernel>',
+      "<kernel xmlns='http://evil'>/boot/vmlinuz</kernel>",
+      8,
+      "attribute xmlns='http://evil' of <kernel> is not supported",
+    ],
+    [
+      '</os>',
+      '<cmdline>quiet\ninit=/bin/sh</cmdline></os>',
+      10,
+      '<cmdline> has a line break, or characters that steer a terminal: write one line of text',
+    ],
+    ['</os>', '<cmdline>quiet\u001b[2J</cmdline></os>', 10, '<cmdline> has a line break, or characters'],
+    ['</os>', '<cmdline>quiet&#x202e;</cmdline></os>', 10, '<cmdline> has a line break, or characters'],
+    ['<name>vm1<', '<name>vm1&#27;[2J\n<', 2, '<name> has "vm1\\u{1b}[2J": write a name'],
     ['<vcpu>', 'words<vcpu>', 1, '<domain> has text ("words"): remove it'],
   ])('%s → %s', (from, to, line, expected) => {
     const sentence = refusedWith(from, to);
@@ -556,6 +577,17 @@ describe('what is not XML, or more than XML', () => {
     ['<a/>', '<a> is not a libvirt <domain>'],
     ['{"uuid": 1}', 'not a libvirt domain description'],
     ['<!DOCTYPE domain [<!ENTITY a "b">]><domain/>', 'it has a document type'],
+    [
+      '<?xml version="1.0"?>\n<!-- a -->\n<!DOCTYPE domain>\n<domain/>',
+      'vm1.xml:3: not a libvirt domain description (it has a document type (<!DOCTYPE …>)): remove it',
+    ],
+    [
+      '<?xml version="1.0"?>\n<?boot fast?>\n<domain/>',
+      'vm1.xml:2: not a libvirt domain description (it has a processing instruction (<?boot …?>)): remove it',
+    ],
+    ['<domain>\n\n<name><?x?></name></domain>', 'vm1.xml:3: not a libvirt domain description (it has a proc'],
+    ['<domain/>\n<?x?>', 'vm1.xml:2: not a libvirt domain description (it has a processing instruction (<?x'],
+    ['<a>\u001b[2J</b>', 'not a libvirt domain description'],
     ['<!DOCTYPE domain SYSTEM "file:///etc/shadow"><domain/>', 'it has a document type'],
     ['<domain>&a;</domain>', 'entity not found'],
     ['<domain a="1" a="2"/>', 'redefined'],
@@ -563,6 +595,30 @@ describe('what is not XML, or more than XML', () => {
     ['\0', 'is not text'],
   ])('%s', (text, expected) => {
     expect(refusalOf(text)).toContain(expected);
+  });
+
+  test('a mark of the byte order in front says nothing, and no line is another for it', () => {
+    expect(readDomain(`\uFEFF${usual}`, FILE)).toEqual(readDomain(usual, FILE));
+    expect(refusalOf(`\uFEFF${least.replace('<acpi/>', '<acpi/><hyperv/>')}`)).toContain(
+      'vm1.xml:11: <hyperv>',
+    );
+  });
+
+  test('whatever is wrong is said in one line that a terminal shows as it is', () => {
+    for (const wrong of [
+      '<domain>\u001b]0;x\u0007</name></domain>',
+      least.replace('<vcpu>1', '<vcpu>\u009b2J\nten'),
+      least.replace("bridge='br0'", "bridge='a&#10;b&#x202e;'"),
+      least.replace('<acpi/>', "<acpi a='&#10;&#27;'/>"),
+    ])
+      expect(refusalOf(wrong)).toMatch(/^[^\p{Cc}\p{Cf}]*$/u);
+  });
+
+  test('a prefix is known by its namespace, and a namespace by any prefix', () => {
+    const inside = (uri: string): string =>
+      refusalOf(least.replace('</domain>', `<qemu:commandline xmlns:qemu='${uri}'/></domain>`));
+    expect(inside('http://evil')).toContain('<{http://evil}commandline> is not supported: remove it');
+    expect(inside('http://libvirt.org/schemas/domain/qemu/1.0')).toContain('<qemu:commandline> is not supp');
   });
 
   test('an entity that was declared is not expanded', () => {
