@@ -1,6 +1,8 @@
-import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { lstat, mkdir } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
-import { AgentError, messageOf, systemCodeOf } from '../common/error.js';
+import { writeDurably } from '../common/durable-file.js';
+import { AgentError, messageOf } from '../common/error.js';
+import { shellWord } from '../common/shell-word.js';
 import { writeAll } from '../common/write-all.js';
 import { readConfigFile } from '../config/read-config.js';
 import { convertDomain } from '../domain/convert-domain.js';
@@ -16,6 +18,9 @@ export interface ImportOptions {
   readonly output: string | undefined;
   readonly force: boolean;
 }
+
+/** Characters of a resource's name. */
+const RESOURCE_MAX = 64;
 
 /** `kemari import FILE [OUTPUT]`: makes Kemari's description of a VM of ocf:heartbeat:VirtualDomain, and says what to type. */
 export async function importDomain({ file, output, force }: ImportOptions): Promise<number> {
@@ -36,7 +41,7 @@ export async function importDomain({ file, output, force }: ImportOptions): Prom
         : [
             '',
             'not to be run yet; decide about each of these, and look again with',
-            `  kemari check-config ${path}`,
+            `  kemari check-config ${shellWord(path)}`,
             '',
             indented(listed(path, left)),
           ]),
@@ -50,28 +55,42 @@ function indented(lines: string): string {
   return lines.replace(/^(?=.)/gm, '  ');
 }
 
+/** An id of the cluster's configuration, an XML name, begins with a letter; the name of a VM may begin with a digit. */
+function resourceOf(name: string): string {
+  return /^[A-Za-z]/.test(name) ? name : `vm-${name}`.slice(0, RESOURCE_MAX);
+}
+
 function commands(name: string, path: string): string[] {
-  const create = createCommand(name, [`config=${path}`, "sync_address='NODE1:ADDRESS;NODE2:ADDRESS'"]);
+  const create = createCommand(resourceOf(name), [
+    `config=${shellWord(path)}`,
+    "sync_address='NODE1:ADDRESS;NODE2:ADDRESS'",
+  ]);
   return [
     'Stop the VM as it runs today (pcs resource disable RESOURCE), copy the file and what it names to the other node, then:',
     '',
-    `  scp -p ${path} root@OTHER-NODE:${path}`,
+    `  scp -p ${shellWord(path)} root@OTHER-NODE:${shellWord(path)}`,
     indented(create),
   ];
 }
 
+async function isThere(path: string): Promise<boolean> {
+  return await lstat(path).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** Whole or not at all: a file that is replaced is there until the new one is. */
 async function write(path: string, text: string, force: boolean): Promise<void> {
+  if (!force && (await isThere(path)))
+    throw new AgentError(
+      'refused',
+      `${path} is there already: name another file, or replace it with --force`,
+    );
   try {
     await mkdir(dirname(path), { recursive: true });
-    if (force) await rm(path, { force: true });
-    await writeFile(path, text, { flag: 'wx', mode: 0o644 });
+    await writeDurably(path, text, 0o644);
   } catch (error) {
-    if (systemCodeOf(error) === 'EEXIST')
-      throw new AgentError(
-        'refused',
-        `${path} is there already: name another file, or replace it with --force`,
-        { cause: error },
-      );
     throw new AgentError('state-unusable', `${path} cannot be written: ${messageOf(error)}`, {
       cause: error,
     });

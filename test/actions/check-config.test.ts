@@ -1,7 +1,8 @@
-import { readFile, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { expect, test } from 'vitest';
+import { execa } from 'execa';
+import { expect, inject, test } from 'vitest';
 import { createCommand } from '../../src/pacemaker/create-command.js';
 import { Host } from '../fixtures/host.js';
 
@@ -89,6 +90,45 @@ test('import leaves to a person what the guest would miss', async () => {
   expect(stdout).not.toContain('pcs resource create');
   expect(await readFile(output, 'utf8')).toContain('<disk ');
   await rm(output);
+});
+
+test('import names the file as a shell takes it, and the resource as the cluster does', async () => {
+  const host = await Host.create();
+  const input = join(host.folder, 'nine.xml');
+  const text = await readFile(virtManager, 'utf8');
+  await writeFile(input, text.replace('<name>db</name>', '<name>9db</name>'));
+  const output = join(host.folder, "the owner's", 'nine.xml');
+  await mkdir(dirname(output));
+  // As an argument: the shell that is asked for is the one that reads what was printed.
+  const imported = await execa(process.execPath, [inject('kemari'), 'import', input, output]);
+  const command = imported.stdout.slice(imported.stdout.indexOf('  pcs resource create '));
+  const { stdout } = await execa('sh', ['-c', `pcs() { printf '%s\\n' "$@"; }\n${command}`]);
+  expect(stdout.split('\n').slice(0, 5)).toEqual([
+    'resource',
+    'create',
+    'vm-9db',
+    'ocf:kemari:vm',
+    `config=${output}`,
+  ]);
+  const copy = /^ {2}scp -p .*$/m.exec(imported.stdout)?.[0] ?? '';
+  const copied = await execa('sh', ['-c', `scp() { printf '%s\\n' "$@"; }\n${copy}`]);
+  expect(copied.stdout.split('\n')).toEqual(['-p', output, `root@OTHER-NODE:${output}`]);
+});
+
+test('an import that cannot write its file leaves the one that is there, and nothing beside it', async () => {
+  const host = await Host.create();
+  const output = join(host.folder, 'there', 'vm.xml');
+  await mkdir(dirname(output));
+  await writeFile(output, 'what was there');
+  // No file may get longer than nothing: SIGXFSZ ends whoever tries.
+  const limited = 'ulimit -f 0 && exec "$@"';
+  const importing = [process.execPath, inject('kemari'), 'import', virtManager, output, '--force'];
+  const died = await execa('bash', ['-c', limited, 'bash', ...importing], { reject: false });
+  expect(died.failed).toBe(true);
+  expect(await readFile(output, 'utf8')).toBe('what was there');
+  await execa(process.execPath, importing.slice(1));
+  expect(await readFile(output, 'utf8')).toContain('<name>db</name>');
+  expect(await readdir(dirname(output))).toEqual(['vm.xml']);
 });
 
 test('the example of ocf/ is the command that import would print', async () => {
