@@ -12,6 +12,10 @@ pub const STRANGER_REST: Duration = Duration::from_secs(1);
 pub const SUPERVISOR_ABSENCE_MAX: Duration = Duration::from_secs(1);
 /// Between two such starts, at least.
 pub const SUPERVISORS_APART: Duration = Duration::from_secs(10);
+/// Words that a description may add to QEMU's command line.
+pub const QEMU_ARGUMENTS_MAX: usize = 64;
+/// Bytes of such a word.
+pub const QEMU_ARGUMENT_MAX_BYTES: usize = 1024;
 /// Guest page size that the tracker, the wire and the replica use.
 pub const PAGE_BYTES: usize = 4096;
 /// Largest guest that is accepted (MiB).

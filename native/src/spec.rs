@@ -187,6 +187,9 @@ pub struct Machine {
     pub video: Option<Video>,
     /// Where its display can be seen, if anywhere.
     pub vnc: Option<Vnc>,
+    /// What QEMU is given behind the engine's own arguments, word by word. Which options may be there the agent knows, who reads
+    /// the description; that both hosts have the same, and that no device comes with them that a replica would lack, is looked at here.
+    pub qemu_arguments: Vec<String>,
 }
 
 impl Machine {

@@ -148,3 +148,32 @@ fn a_promoted_guests_display_shows_what_it_showed() {
         },
     );
 }
+
+#[test]
+fn a_guest_with_further_arguments_lives_on_with_them() {
+    // Of each kind that a description may have: devices with a state of their own, and what is no device.
+    let words = [
+        ("-device", "qemu-xhci,id=usb"),
+        ("-device", "usb-tablet,bus=usb.0"),
+        ("-device", "i6300esb"),
+        ("-device", "virtio-keyboard-pci"),
+        ("-action", "watchdog=inject-nmi"),
+        ("-rtc", "base=utc"),
+        ("-fw_cfg", "name=opt/role,string=a db"),
+        ("-smbios", "type=1,serial=A 1"),
+        ("-global", "PIIX4_PM.disable_s3=1"),
+    ];
+    let words: Vec<&str> = words
+        .iter()
+        .flat_map(|&(option, value)| [option, value])
+        .collect();
+    lives_on(
+        |machine| machine["qemu_arguments"] = json!(words),
+        |engine| {
+            let path = format!("/proc/{}/cmdline", engine.qemu_pid());
+            let given = std::fs::read_to_string(path).expect("a command line");
+            let given: Vec<&str> = given.trim_end_matches('\0').split('\0').collect();
+            assert!(given.ends_with(&words), "{given:?}");
+        },
+    );
+}

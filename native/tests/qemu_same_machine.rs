@@ -58,6 +58,11 @@ fn a_machine_that_differs_is_refused_with_the_difference_named_and_the_guest_run
                 "machine type: \"pc-i440fx-7.1\" on n2, \"pc-i440fx-7.2\" on n1",
             ),
             ("qemu", another_build(lab), "QEMU build: \""),
+            (
+                "qemu_arguments",
+                json!(["-device", "i6300esb"]),
+                "QEMU's further arguments: \"-device i6300esb\" on n2, nothing on n1; also different: devices",
+            ),
             // Behind the engine's back: QEMU is asked what it has built.
             (
                 "qemu",

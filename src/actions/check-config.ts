@@ -1,6 +1,7 @@
 import { readConfigFile } from '../config/read-config.js';
 import { qemuOf } from '../config/engine-spec.js';
-import { judgeDomain } from '../domain/read-domain.js';
+import { shellWord } from '../common/shell-word.js';
+import { judgeDomain, type Allowed } from '../domain/read-domain.js';
 import type { Complaint } from '../domain/place.js';
 import type { Vm } from '../domain/vm.js';
 import { exitCode } from '../pacemaker/exit-codes.js';
@@ -10,11 +11,13 @@ import { writeAll } from '../common/write-all.js';
 export async function checkConfig({
   file,
   json,
+  allowed,
 }: {
   readonly file: string;
   readonly json: boolean;
+  readonly allowed: Allowed;
 }): Promise<number> {
-  const judged = judgeDomain(await readConfigFile(file), file);
+  const judged = judgeDomain(await readConfigFile(file), file, allowed);
   if ('complaints' in judged) {
     const complaints = judged.complaints.map(({ line, text }) => ({ line, text }));
     writeAll(1, json ? `${JSON.stringify({ file, complaints })}\n` : listed(file, complaints));
@@ -68,6 +71,9 @@ function describeVm(vm: Vm): string {
     ['entropy', entropyOf(vm)],
     ['display', displayOf(vm)],
     ['console', vm.console_log ?? '/var/log/kemari/RESOURCE.console'],
+    ...(vm.qemu_arguments.length === 0
+      ? []
+      : [['arguments', vm.qemu_arguments.map(shellWord).join(' ')] as const]),
   ];
   return `${vm.name}\n${rows.map(([name, value]) => `  ${name.padEnd(12)} ${value}\n`).join('')}`;
 }

@@ -6,7 +6,7 @@ import { shellWord } from '../common/shell-word.js';
 import { writeAll } from '../common/write-all.js';
 import { readConfigFile } from '../config/read-config.js';
 import { convertDomain } from '../domain/convert-domain.js';
-import { nameOf } from '../domain/read-domain.js';
+import { nameOf, type Allowed } from '../domain/read-domain.js';
 import { createCommand } from '../pacemaker/create-command.js';
 import { exitCode } from '../pacemaker/exit-codes.js';
 import { listed } from './check-config.js';
@@ -17,17 +17,19 @@ export interface ImportOptions {
   /** Where Kemari's description goes. */
   readonly output: string | undefined;
   readonly force: boolean;
+  /** What the resource will allow, too. */
+  readonly allowed: Allowed;
 }
 
 /** Characters of a resource's name. */
 const RESOURCE_MAX = 64;
 
 /** `kemari import FILE [OUTPUT]`: makes Kemari's description of a VM of ocf:heartbeat:VirtualDomain, and says what to type. */
-export async function importDomain({ file, output, force }: ImportOptions): Promise<number> {
+export async function importDomain({ file, output, force, allowed }: ImportOptions): Promise<number> {
   const text = await readConfigFile(file);
   const name = nameOf(text, file) ?? 'vm1';
   const path = resolve(output ?? `/etc/kemari/${name}.xml`);
-  const { text: converted, changes, left } = convertDomain(text, file);
+  const { text: converted, changes, left } = convertDomain(text, file, allowed);
   await write(path, converted, force);
   writeAll(
     1,
@@ -37,11 +39,11 @@ export async function importDomain({ file, output, force }: ImportOptions): Prom
         : ['changed, by the lines of the original:', indented(listed(file, changes))]),
       `wrote ${path}`,
       ...(left.length === 0
-        ? ['', ...commands(name, path)]
+        ? ['', ...commands(name, path, allowed)]
         : [
             '',
             'not to be run yet; decide about each of these, and look again with',
-            `  kemari check-config ${shellWord(path)}`,
+            `  kemari check-config ${allowed.qemu_commandline === true ? '--allow-qemu-commandline ' : ''}${shellWord(path)}`,
             '',
             indented(listed(path, left)),
           ]),
@@ -60,10 +62,11 @@ function resourceOf(name: string): string {
   return /^[A-Za-z]/.test(name) ? name : `vm-${name}`.slice(0, RESOURCE_MAX);
 }
 
-function commands(name: string, path: string): string[] {
+function commands(name: string, path: string, allowed: Allowed): string[] {
   const create = createCommand(resourceOf(name), [
     `config=${shellWord(path)}`,
     "sync_address='NODE1:ADDRESS;NODE2:ADDRESS'",
+    ...(allowed.qemu_commandline === true ? ['allow_qemu_commandline=true'] : []),
   ]);
   return [
     'Stop the VM as it runs today (pcs resource disable RESOURCE), copy the file and what it names to the other node, then:',

@@ -36,7 +36,7 @@ export async function start(env: Environment): Promise<number> {
     if (strays.length > 0) throw new AgentError('engine-failed', strayReason(paths, strays));
   }
 
-  const vm = await readVm(values.config);
+  const vm = await readVm(values.config, { qemu_commandline: values.allow_qemu_commandline });
   await checkRequirements(vm, values);
   if (!values.allow_unfenced) await requireFencing();
   const node = await nodeOf(env);

@@ -20,7 +20,10 @@ export async function validateAll(env: Environment): Promise<number> {
   // Whoever asks before there is a resource gives no name.
   if ((env['OCF_RESOURCE_INSTANCE'] ?? '') !== '') contextOf(env);
   if (checkLevel(env) < 10) return exitCode.ok;
-  await checkRequirements(await readVm(values.config), values);
+  await checkRequirements(
+    await readVm(values.config, { qemu_commandline: values.allow_qemu_commandline }),
+    values,
+  );
   const libraries = libraryDir(env);
   for (const file of ['kemari-engine', 'libkemari_preload.so']) {
     if (!existsSync(join(libraries, file))) {

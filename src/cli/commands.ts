@@ -138,12 +138,16 @@ export const commands: readonly Command[] = [
     summary: 'Say what a VM will look like, or what is wrong with its description',
     kind: 'person',
     arguments: [{ name: 'file', required: true, summary: 'libvirt domain XML' }],
-    switches: [{ name: 'json', summary: 'one JSON object on one line' }],
+    switches: [
+      { name: 'allow-qemu-commandline', summary: 'judge <qemu:commandline> as with that parameter' },
+      { name: 'json', summary: 'one JSON object on one line' },
+    ],
     examples: [['kemari check-config /etc/kemari/vm1.xml', 'all that is wrong with it, by line']],
     run: async (_env, given) =>
       (await import('../actions/check-config.js')).checkConfig({
         file: given.arguments[0] ?? '',
         json: given.switches.has('json'),
+        allowed: { qemu_commandline: given.switches.has('allow-qemu-commandline') },
       }),
   },
   {
@@ -154,7 +158,13 @@ export const commands: readonly Command[] = [
       { name: 'file', required: true, summary: 'what virsh dumpxml wrote' },
       { name: 'output', required: false, summary: 'where, if not /etc/kemari/NAME.xml' },
     ],
-    switches: [{ name: 'force', summary: 'replace the file that is there' }],
+    switches: [
+      {
+        name: 'allow-qemu-commandline',
+        summary: 'keep what <qemu:commandline> may have with that parameter',
+      },
+      { name: 'force', summary: 'replace the file that is there' },
+    ],
     examples: [
       ['kemari import /etc/libvirt/qemu/db.xml', 'writes /etc/kemari/db.xml, and says what to type'],
     ],
@@ -163,6 +173,7 @@ export const commands: readonly Command[] = [
         file: given.arguments[0] ?? '',
         output: given.arguments[1],
         force: given.switches.has('force'),
+        allowed: { qemu_commandline: given.switches.has('allow-qemu-commandline') },
       }),
   },
   {

@@ -64,6 +64,7 @@ export const engineSpec = v.strictObject({
     ),
     video: v.nullable(v.strictObject({ memory_mib: v.number(), firmware: v.string() })),
     vnc: v.nullable(v.strictObject({ address: v.string(), port: v.nullable(v.number()) })),
+    qemu_arguments: v.array(v.string()),
   }),
   tuning,
   limits: epochLimits,
@@ -137,6 +138,7 @@ export function translate(
       rng: vm.rng ? { source: vm.rng.source, rate: vm.rng.rate ?? null } : null,
       video: vm.video ? { ...vm.video, firmware: VIDEO_FIRMWARE } : null,
       vnc: vm.vnc ? { address: vm.vnc.address, port: vm.vnc.port ?? null } : null,
+      qemu_arguments: [...vm.qemu_arguments],
     },
     tuning: tuningOf(values),
     limits: {

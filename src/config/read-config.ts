@@ -2,7 +2,7 @@ import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { AgentError, messageOf, systemCodeOf } from '../common/error.js';
 import { limits } from '../common/limits.js';
-import { readDomain } from '../domain/read-domain.js';
+import { readDomain, type Allowed } from '../domain/read-domain.js';
 import type { Vm } from '../domain/vm.js';
 
 /** @throws AgentError bad-config: it cannot be read, or is no file of a sensible size. */
@@ -39,6 +39,6 @@ export async function readConfigFile(path: string): Promise<string> {
 }
 
 /** @throws AgentError bad-config: one sentence that names the file, the line and what to do. */
-export async function readVm(path: string): Promise<Vm> {
-  return readDomain(await readConfigFile(path), path);
+export async function readVm(path: string, allowed: Allowed): Promise<Vm> {
+  return readDomain(await readConfigFile(path), path, allowed);
 }

@@ -1,5 +1,5 @@
 import type { Complaint } from './place.js';
-import { complaintsOf, parseDomain } from './read-domain.js';
+import { complaintsOf, parseDomain, type Allowed } from './read-domain.js';
 
 export interface Conversion {
   /** What was written for libvirt, with what can be mended mended. */
@@ -18,17 +18,17 @@ const ROUNDS_MAX = 8;
  *
  * @throws AgentError bad-config: it is no XML that could be read.
  */
-export function convertDomain(text: string, file: string): Conversion {
+export function convertDomain(text: string, file: string, allowed: Allowed = {}): Conversion {
   const changes: Complaint[] = [];
   let converted = text;
   for (let round = 0; round < ROUNDS_MAX; round += 1) {
     const document = parseDomain(converted, file);
-    const found = complaintsOf(document);
+    const found = complaintsOf(document, allowed);
     const mendable = found.filter(({ mend }) => mend !== undefined);
     if (mendable.length === 0) return { text: document.toString(), changes, left: found };
     for (const { mend } of mendable) mend?.();
     changes.push(...mendable);
     converted = document.toString();
   }
-  return { text: converted, changes, left: complaintsOf(parseDomain(converted, file)) };
+  return { text: converted, changes, left: complaintsOf(parseDomain(converted, file), allowed) };
 }

@@ -4,6 +4,7 @@ import { XmlError, parseDocument, type XmlDocument } from '../common/xml.js';
 import { DEFAULT_CPU, readCpu } from './cpu.js';
 import { readDevices } from './devices.js';
 import { Place, type Complaint } from './place.js';
+import { readQemuArguments } from './qemu-arguments.js';
 import { remedies } from './remedies.js';
 import { absolutePath, memoryMib, qemuName, wholeNumber } from './values.js';
 import type { Vm } from './vm.js';
@@ -90,7 +91,13 @@ function readUsual(place: Place): void {
   place.skipAll('title', 'description', 'metadata');
 }
 
-function readRoot(place: Place): Vm {
+/** What a description may say only where somebody has allowed it. */
+export interface Allowed {
+  /** To add arguments to QEMU's command line. */
+  readonly qemu_commandline?: boolean;
+}
+
+function readRoot(place: Place, allowed: Allowed): Vm {
   if (place.name !== 'domain')
     return place.refuse('is not a libvirt <domain>: name the file that virsh dumpxml wrote');
   place.skip('id');
@@ -121,6 +128,9 @@ function readRoot(place: Place): Vm {
   readUsual(place);
   const boot = place.needed('os', "<os> with <type arch='x86_64' machine='pc-i440fx-7.2'>hvm</type>", readOs);
   const devices = place.needed('devices', '<devices> with an <interface>', readDevices);
+  // Where it is not allowed nobody takes it, and so it is refused like whatever is not known.
+  const qemu_arguments =
+    allowed.qemu_commandline === true ? place.one('qemu:commandline', readQemuArguments) : undefined;
   const parts = place.whole({ name, uuid, memory_mib, vcpus, boot, devices });
   if (topology) {
     const { sockets, dies, cores, threads } = topology;
@@ -139,6 +149,7 @@ function readRoot(place: Place): Vm {
     hpet,
     ...parts.boot,
     ...parts.devices,
+    qemu_arguments: qemu_arguments ?? [],
   };
 }
 
@@ -150,13 +161,13 @@ type Judged = { readonly value: Vm } | { readonly complaints: readonly Complaint
  * @returns the VM, or what is wrong, in the order of lines.
  * @throws AgentError bad-config: it is no XML that could be read; FILE:LINE: what is wrong.
  */
-export function judgeDomain(text: string, file: string): Judged {
-  return judge(parseDomain(text, file));
+export function judgeDomain(text: string, file: string, allowed: Allowed = {}): Judged {
+  return judge(parseDomain(text, file), allowed);
 }
 
 /** The same. @throws AgentError bad-config: FILE:LINE: what is wrong first, and what to write instead. */
-export function readDomain(text: string, file: string): Vm {
-  const judged = judgeDomain(text, file);
+export function readDomain(text: string, file: string, allowed: Allowed = {}): Vm {
+  const judged = judgeDomain(text, file, allowed);
   if ('value' in judged) return judged.value;
   const [first, ...more] = judged.complaints;
   const rest =
@@ -171,13 +182,13 @@ export function nameOf(text: string, file: string): string | undefined {
 }
 
 /** What is wrong with a document that has been read. */
-export function complaintsOf(document: XmlDocument): readonly Complaint[] {
-  const judged = judge(document);
+export function complaintsOf(document: XmlDocument, allowed: Allowed = {}): readonly Complaint[] {
+  const judged = judge(document, allowed);
   return 'complaints' in judged ? judged.complaints : [];
 }
 
-function judge({ root }: XmlDocument): Judged {
-  return Place.read(root, remedies, readRoot);
+function judge({ root }: XmlDocument, allowed: Allowed): Judged {
+  return Place.read(root, remedies, (place) => readRoot(place, allowed));
 }
 
 /** @throws AgentError bad-config: it is no XML that could be read; FILE:LINE: what is wrong. */

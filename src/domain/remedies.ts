@@ -92,5 +92,8 @@ export const remedies: Remedies = {
   'devices/interface/filterref': loss('remove it, and filter on the bridge (nft)'),
   'devices/serial/address': PLACED,
   'devices/controller/address': PLACED,
-  'qemu:commandline': loss('remove it: QEMU must be started as the engine knows it'),
+  'qemu:commandline': loss(
+    'remove it, or allow it by the parameter allow_qemu_commandline (check-config --allow-qemu-commandline), which takes a part of it',
+  ),
+  'qemu:commandline/qemu:env': loss('remove it: the engine gives QEMU the environment that it runs in'),
 };

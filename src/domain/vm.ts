@@ -28,6 +28,8 @@ export interface Vm {
   readonly video: { readonly memory_mib: number } | undefined;
   /** Where its display can be seen by VNC, on the node that runs it. Without a port, the first one that is free from 5900 on. */
   readonly vnc: { readonly address: string; readonly port: number | undefined } | undefined;
+  /** What QEMU is given behind the arguments that all of this makes. */
+  readonly qemu_arguments: readonly string[];
 }
 
 export interface Topology {

@@ -183,6 +183,14 @@ that takes as much memory again, and about 0.1 s for each GiB in each checkpoint
     long: `true: a VM is started although fencing is turned off in the cluster. A host that only seems dead may then run the guest a
 second time: for tests, never for what matters.`,
   }),
+  allow_qemu_commandline: parameter({
+    kind: flag,
+    fallback: 'false',
+    short: "Take arguments for QEMU from the VM's description",
+    long: `true: the arguments that qemu:commandline of the description has are given to QEMU, on every node. Only those are taken
+that leave the guest's RAM, state and outputs where they are held: -device of some kinds, -fw_cfg, -smbios, -rtc and few others. kemari
+check-config --allow-qemu-commandline FILE names what of it is refused. false: all of it is.`,
+  }),
   monitor_scripts: parameter({
     kind: paths('/etc/kemari/vm1-web /etc/kemari/vm1-db', 16),
     fallback: '',

@@ -131,6 +131,52 @@ test('an import that cannot write its file leaves the one that is there, and not
   expect(await readdir(dirname(output))).toEqual(['vm.xml']);
 });
 
+/** The VM of `host`, with these arguments for QEMU. */
+async function addArguments(host: Host, ...words: readonly string[]): Promise<void> {
+  const text = await readFile(host.config, 'utf8');
+  const list = words.map((word) => `<qemu:arg value='${word}'/>`).join('');
+  const namespace = "xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'";
+  await writeFile(
+    host.config,
+    text.replace('</domain>', `<qemu:commandline ${namespace}>${list}</qemu:commandline></domain>`),
+  );
+}
+
+test('arguments for QEMU are taken where the parameter, or the switch, allows them', async () => {
+  const host = await Host.create();
+  await addArguments(host, '-device', 'i6300esb', '-fw_cfg', 'name=opt/role,string=a b');
+  const allowed = { OCF_RESKEY_allow_qemu_commandline: 'true' };
+  for (const action of ['validate-all', 'start']) {
+    const refused = await host.run(action, { OCF_CHECK_LEVEL: '10' });
+    expect(refused).toMatchObject({ code: 2 });
+    expect(refused.reason).toContain('allow it by the parameter allow_qemu_commandline');
+    expect(await host.run(action, { ...allowed, OCF_CHECK_LEVEL: '10' })).toMatchObject({ code: 0 });
+  }
+  const spec = JSON.parse(await readFile(host.paths.spec, 'utf8')) as { machine: unknown };
+  expect(spec.machine).toMatchObject({
+    qemu_arguments: ['-device', 'i6300esb', '-fw_cfg', 'name=opt/role,string=a b'],
+  });
+
+  const checked = await host.run(`check-config ${host.config} --allow-qemu-commandline`);
+  expect(checked.code).toBe(0);
+  expect(checked.stdout).toContain("  arguments    -device i6300esb -fw_cfg 'name=opt/role,string=a b'");
+  expect(await host.run(`check-config ${host.config}`)).toMatchObject({ code: 2 });
+  const output = join(host.folder, 'imported.xml');
+  const imported = await host.run(`import ${host.config} ${output} --allow-qemu-commandline`);
+  expect(imported.code).toBe(0);
+  expect(imported.stdout).toContain(' \\\n    allow_qemu_commandline=true \\\n');
+  expect(await host.run(`import ${host.config} ${output} --force`)).toMatchObject({ code: 2 });
+});
+
+test('what would let go of the guest is refused although arguments are allowed', async () => {
+  const host = await Host.create();
+  await addArguments(host, '-netdev', 'user,id=net1');
+  const allowed = { OCF_RESKEY_allow_qemu_commandline: 'true' };
+  const refused = await host.run('start', allowed);
+  expect(refused).toMatchObject({ code: 2 });
+  expect(refused.reason).toContain('[qemu:arg] -netdev is not taken: remove it; write an [interface');
+});
+
 test('the example of ocf/ is the command that import would print', async () => {
   const script = await readFile(new URL('../../ocf/examples/create.sh', import.meta.url), 'utf8');
   const parameters = ['config=/etc/kemari/vm1.xml', "sync_address='n1:10.77.2.1;n2:10.77.2.2'"];

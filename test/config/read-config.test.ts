@@ -20,7 +20,7 @@ afterAll(() => rm(folder, { recursive: true }));
 
 test('the example is taken', async () => {
   const example = new URL('../../ocf/examples/vm1.xml', import.meta.url).pathname;
-  expect(await readVm(example)).toMatchObject({
+  expect(await readVm(example, {})).toMatchObject({
     name: 'vm1',
     memory_mib: 256,
     cpu: 'qemu64,svm=off,vmx=off',
@@ -34,16 +34,16 @@ test.each([
   ['too much', `<domain><!-- ${'x'.repeat(300_000)} --></domain>`, /a domain XML has at most/],
 ])('a file that holds %s is refused', async (_, content, sentence) => {
   await writeFile(file, content);
-  await expect(readVm(file)).rejects.toThrow(sentence);
+  await expect(readVm(file, {})).rejects.toThrow(sentence);
 });
 
 test('a file that is not there, and a folder, are refused', async () => {
-  await expect(readVm(join(folder, 'none.xml'))).rejects.toThrow('does not exist');
-  await expect(readVm(folder)).rejects.toThrow('is not a file');
+  await expect(readVm(join(folder, 'none.xml'), {})).rejects.toThrow('does not exist');
+  await expect(readVm(folder, {})).rejects.toThrow('is not a file');
 });
 
 test('a file that the description names and the host lacks is a missing requirement', async () => {
-  const vm = await readVm(new URL('../../ocf/examples/vm1.xml', import.meta.url).pathname);
+  const vm = await readVm(new URL('../../ocf/examples/vm1.xml', import.meta.url).pathname, {});
   const values = readParameters({ OCF_RESKEY_config: file });
   const lacking = { ...vm, kernel: join(folder, 'none') };
   const error: unknown = await checkRequirements(lacking, values).catch((thrown: unknown) => thrown);
@@ -54,7 +54,7 @@ test('a file that the description names and the host lacks is a missing requirem
 test('a FIFO is refused, and nobody is waited for who would write into it', async () => {
   const fifo = join(folder, 'fifo.xml');
   await hangingFile(fifo);
-  await expect(readVm(fifo)).rejects.toThrow('is not a file');
+  await expect(readVm(fifo, {})).rejects.toThrow('is not a file');
 });
 
 const from = 'parameter sync_address';

@@ -146,6 +146,7 @@ test('a description with nothing but what is needed', () => {
     rng: undefined,
     video: undefined,
     vnc: undefined,
+    qemu_arguments: [],
   });
 });
 
@@ -170,6 +171,7 @@ test('a description as libvirt writes it', () => {
     rng: { source: 'urandom', rate: { bytes: 4096, period_ms: 2000 } },
     video: { memory_mib: 16 },
     vnc: { address: '127.0.0.1', port: undefined },
+    qemu_arguments: [],
   });
 });
 
@@ -403,7 +405,7 @@ describe('what is not supported is refused by name and line, with what to do', (
       '</domain>',
       "<q:commandline xmlns:q='http://libvirt.org/schemas/domain/qemu/1.0'><q:arg value='-s'/></q:commandline></domain>",
       19,
-      '<qemu:commandline> is not supported: remove it: QEMU must be started as the engine knows it',
+      '<qemu:commandline> is not supported: remove it, or allow it by the parameter allow_qemu_commandline (check-config --allow-qemu-commandline)',
     ],
     [
       '<domain ',

@@ -28,6 +28,7 @@ test('what is left out, or empty, is what the table says', () => {
     wake_latency: 0,
     tracker: 'auto',
     allow_unfenced: false,
+    allow_qemu_commandline: false,
     monitor_scripts: [],
     autoset_utilization_cpu: true,
     autoset_utilization_hv_memory: true,

@@ -96,7 +96,11 @@ parser('control messages', async () => {
 
 parser('the description of a VM', async () => {
   const sample = await readFile(new URL('../../ocf/examples/vm1.xml', import.meta.url), 'utf8');
-  await tamper([sample], (mutant) => readDomain(mutant, 'vm1.xml'));
+  const words = ['-device', 'usb-tablet,bus=usb.0', '-fw_cfg', 'name=opt/a,string=b,,c', '-rtc', 'base=utc'];
+  const further = `<q:commandline xmlns:q='http://libvirt.org/schemas/domain/qemu/1.0'>
+${words.map((word) => `<q:arg value='${word}'/>`).join('\n')}\n</q:commandline></domain>`;
+  const samples = [sample, sample.replace('</domain>', further)];
+  await tamper(samples, (mutant) => readDomain(mutant, 'vm1.xml', { qemu_commandline: true }));
 });
 
 parser('the parameters of the agent', async () => {

@@ -144,6 +144,8 @@ pub fn arguments(
     }
     // Devices whose state cannot be saved are refused here, by QEMU, by name.
     list.extend(["-only-migratable", "-nodefaults", "-no-user-config", "-S"].map(OsString::from));
+    // Last: devices that are not told their places take those that ours have left.
+    list.extend(machine.qemu_arguments.iter().map(OsString::from));
     list
 }
 
@@ -247,6 +249,14 @@ mod tests {
 
     use crate::spec::{RngRate, Vnc};
 
+    const FDS: Descriptors<'static> = Descriptors {
+        ram: 3,
+        nets: &[4],
+        talk: 5,
+        orders: 6,
+        incoming: 7,
+    };
+
     fn machine() -> Machine {
         let spec: crate::spec::Spec =
             serde_json::from_str(include_str!("../../../test/contract/spec/engine.json"))
@@ -255,14 +265,7 @@ mod tests {
     }
 
     fn list(machine: &Machine) -> String {
-        let fds = Descriptors {
-            ram: 3,
-            nets: &[4],
-            talk: 5,
-            orders: 6,
-            incoming: 7,
-        };
-        let list = arguments(machine, "vm1", Accel::Tcg, fds, Purpose::Boot);
+        let list = arguments(machine, "vm1", Accel::Tcg, FDS, Purpose::Boot);
         let words: Vec<_> = list.iter().map(|word| word.to_string_lossy()).collect();
         words.join(" ")
     }
@@ -342,15 +345,23 @@ mod tests {
     }
 
     #[test]
+    fn words_that_were_added_are_the_last_in_their_order_whatever_qemu_is_started_for() {
+        let mut machine = machine();
+        let words = ["-device", "i6300esb", "-action", "watchdog=reset"];
+        machine.qemu_arguments = words.map(str::to_owned).to_vec();
+        for purpose in [Purpose::Boot, Purpose::Await, Purpose::Try] {
+            let list = arguments(&machine, "vm1", Accel::Tcg, FDS, purpose);
+            assert!(list.ends_with(&words.map(OsString::from)), "{list:?}");
+            machine.qemu_arguments.clear();
+            let ours = arguments(&machine, "vm1", Accel::Tcg, FDS, purpose);
+            assert_eq!(ours, list[..list.len() - words.len()]);
+            machine.qemu_arguments = words.map(str::to_owned).to_vec();
+        }
+    }
+
+    #[test]
     fn both_sides_differ_in_nothing_but_incoming() {
-        let fds = Descriptors {
-            ram: 3,
-            nets: &[4],
-            talk: 5,
-            orders: 6,
-            incoming: 7,
-        };
-        let with = |purpose| arguments(&machine(), "vm1", Accel::Tcg, fds, purpose);
+        let with = |purpose| arguments(&machine(), "vm1", Accel::Tcg, FDS, purpose);
         let primary = with(Purpose::Boot);
         let mut secondary = with(Purpose::Await);
         let at = secondary

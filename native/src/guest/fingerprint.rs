@@ -58,6 +58,10 @@ pub fn of(
     if let Some(video) = &machine.video {
         value("display's firmware", &digest(&video.firmware)?);
     }
+    if !machine.qemu_arguments.is_empty() {
+        // The options below are a set; of these the order and the number count too.
+        value("QEMU's further arguments", &words(&machine.qemu_arguments));
+    }
     for (name, elements) in [
         ("CPU features", &identity.cpu_features),
         ("CPU bits", &identity.cpu_bits),
@@ -94,14 +98,30 @@ fn shortened(value: &str) -> String {
     format!("{}… ({:016x})", &value[..end], xxh3_64(value.as_bytes()))
 }
 
-/// QEMU's arguments without what belongs to this host and this process: paths (the files' content is compared), numbers of
-/// descriptors, and that a secondary waits for a state.
+/// Words so that others are told otherwise.
+fn words(words: &[String]) -> String {
+    let told: Vec<String> = words
+        .iter()
+        .map(|word| {
+            if word.contains([' ', '"']) {
+                format!("{word:?}")
+            } else {
+                word.clone()
+            }
+        })
+        .collect();
+    told.join(" ")
+}
+
+/// QEMU's arguments without what is told elsewhere, and without what belongs to this host and this process: paths (the files'
+/// content is compared), numbers of descriptors, and that a secondary waits for a state.
 fn arguments(machine: &Machine, resource: &str, accel: Accel) -> BTreeSet<String> {
     let mut machine = machine.clone();
     machine.firmware = PathBuf::from("firmware");
     machine.kernel = PathBuf::from("kernel");
     machine.initrd = machine.initrd.map(|_| PathBuf::from("initrd"));
     machine.console_log = PathBuf::from("console");
+    machine.qemu_arguments.clear();
     if let Some(video) = &mut machine.video {
         video.firmware = PathBuf::from("video");
     }
@@ -132,6 +152,7 @@ fn arguments(machine: &Machine, resource: &str, accel: Accel) -> BTreeSet<String
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::{QEMU_ARGUMENT_MAX_BYTES, QEMU_ARGUMENTS_MAX};
 
     fn machine(folder: &Path) -> Machine {
         let spec: crate::spec::Spec =
@@ -187,6 +208,10 @@ mod tests {
             "MAC address: \"52:54:00:6b:00:01\" on n1, \"52:54:00:6b:00:02\" on n2; also different: QEMU's arguments"
         );
         let kvm = print(&machine, Accel::Kvm, &identity());
+        assert_eq!(
+            changed(|m| m.qemu_arguments = vec!["-rtc".to_owned(), "base=utc".to_owned()]),
+            "QEMU's further arguments: nothing on n1, \"-rtc base=utc\" on n2"
+        );
         assert!(told(&kvm).starts_with("accelerator: \"tcg\" on n1, \"kvm\" on n2"));
         let with = |change: fn(&mut Identity)| {
             let mut other = identity();
@@ -199,6 +224,36 @@ mod tests {
         assert_eq!(with(less), "CPU features: only n1 has level=13");
         let more = |i: &mut Identity| i.devices.extend(["VGA at 03.0 (0)".to_owned()]);
         assert_eq!(with(more), "devices: only n2 has VGA at 03.0 (0)");
+    }
+
+    #[test]
+    fn further_arguments_are_compared_in_their_order_and_number() {
+        let folder = tempfile::tempdir().expect("folder");
+        let mut machine = machine(folder.path());
+        let mut print = |words: &[&str]| {
+            machine.qemu_arguments = words.iter().map(|&word| word.to_owned()).collect();
+            of(&machine, "vm1", Accel::Tcg, &identity()).expect("fingerprint")
+        };
+        let pair = print(&["-device", "usb-kbd", "-device", "usb-tablet"]);
+        let turned = print(&["-device", "usb-tablet", "-device", "usb-kbd"]);
+        let spaced = print(&["-device", "usb-kbd -device usb-tablet"]);
+        let thrice = print(&[
+            "-device",
+            "usb-kbd",
+            "-device",
+            "usb-kbd",
+            "-device",
+            "usb-tablet",
+        ]);
+        for other in [turned, spaced, thrice] {
+            let told = pair.difference("n1", &other, "n2");
+            assert!(
+                told.as_ref().is_some_and(
+                    |told| told.starts_with("QEMU's further arguments: \"-device usb-kbd")
+                ),
+                "{told:?}"
+            );
+        }
     }
 
     #[test]
@@ -239,6 +294,9 @@ mod tests {
         let folder = tempfile::tempdir().expect("folder");
         let mut machine = machine(folder.path());
         machine.cmdline = "ä".repeat(100_000);
+        machine.qemu_arguments = (0..QEMU_ARGUMENTS_MAX)
+            .map(|number| format!("-{number}{}", "x".repeat(QEMU_ARGUMENT_MAX_BYTES)))
+            .collect();
         let long = |count: usize, name: &str| (0..count).map(|n| format!("{name}{n}")).collect();
         let all = Identity {
             version: "v".repeat(100_000),

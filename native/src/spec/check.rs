@@ -38,6 +38,7 @@ impl Spec {
         }
         machine.check_interfaces()?;
         machine.check_devices()?;
+        machine.check_qemu_arguments()?;
         for (field, text) in [
             ("machine.type", &machine.machine_type),
             ("machine.cpu", &machine.cpu),
@@ -175,6 +176,38 @@ impl Machine {
             );
         }
         Ok(())
+    }
+
+    /// Bounds of the words that are added to QEMU's command line.
+    fn check_qemu_arguments(&self) -> Result<(), SpecError> {
+        let words = &self.qemu_arguments;
+        if words.len() > limits::QEMU_ARGUMENTS_MAX {
+            return refuse(
+                "machine.qemu_arguments",
+                format!("{} words", words.len()),
+                "64 at most are possible",
+            );
+        }
+        // A first word that is no option would be a disk.
+        if let Some(first) = words.first().filter(|first| !first.starts_with('-')) {
+            return refuse(
+                "machine.qemu_arguments",
+                first.clone(),
+                "an option is expected first",
+            );
+        }
+        let is_sound = |word: &&String| {
+            (1..=limits::QEMU_ARGUMENT_MAX_BYTES).contains(&word.len())
+                && !word.chars().any(char::is_control)
+        };
+        match words.iter().find(|word| !is_sound(word)) {
+            None => Ok(()),
+            Some(word) => refuse(
+                "machine.qemu_arguments",
+                format!("{word:?}"),
+                "words of 1 to 1024 bytes without control characters are expected",
+            ),
+        }
     }
 }
 

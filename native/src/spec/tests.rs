@@ -142,6 +142,29 @@ fn each_bad_device_is_refused_by_name() {
             r#""vnc": {"address": "::1", "port": 80}"#,
             "machine.vnc.port is 80",
         ),
+        (
+            "\"qemu_arguments\": []",
+            r#""qemu_arguments": ["disk.img"]"#,
+            "machine.qemu_arguments is disk.img: an option is expected first",
+        ),
+        (
+            "\"qemu_arguments\": []",
+            r#""qemu_arguments": ["-rtc", ""]"#,
+            "machine.qemu_arguments is \"\": words of 1 to 1024 bytes",
+        ),
+        (
+            "\"qemu_arguments\": []",
+            r#""qemu_arguments": ["-rtc", "base=utc\u0000"]"#,
+            "without control characters",
+        ),
+        (
+            "\"qemu_arguments\": []",
+            &format!(
+                r#""qemu_arguments": [{}"-S"]"#,
+                r#""-S", "#.repeat(crate::limits::QEMU_ARGUMENTS_MAX)
+            ),
+            "machine.qemu_arguments is 65 words: 64 at most are possible",
+        ),
     ]);
 }
 
