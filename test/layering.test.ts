@@ -10,6 +10,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   domain: ['common'],
   config: ['domain', 'pacemaker', 'common'],
   engine: ['common'],
+  fencing: ['engine', 'pacemaker', 'common'],
   supervise: ['engine', 'pacemaker', 'config', 'common'],
   actions: ['supervise', 'engine', 'config', 'domain', 'pacemaker', 'common'],
   cli: ['actions', 'supervise', 'pacemaker', 'common'],

@@ -1,5 +1,5 @@
 //! The two-node protocol as a model that is searched in every order of events: who may go on alone, and who may be promoted.
-//! Its transitions bear the names of the code's; what is written durably and what follows from it are separate ones.
+//! Its transitions bear the names of the decisions in src/fencing, which nothing carries out yet; what is written durably and what follows from it are separate ones.
 //!
 //! Two hosts with their state.json, supervisors and engines; the sync link; a cluster link that may break, and then both sides
 //! keep quorum (`two_node`) and may fence each other; a CIB of which each node has a copy, the DC's first; node attributes that

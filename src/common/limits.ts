@@ -81,6 +81,8 @@ export const limits = {
   disk_words_ms: 3_000,
   /** Between two looks at whether the node attributes are still there. */
   verify_ms: 30_000,
+  /** From the loss of the link to the first step towards going on without it: it may be back at once. */
+  reconnect_grace_ms: 300,
   /** An action's time-out when Pacemaker did not give one. */
   action_ms: 60_000,
   /** What an action keeps of its time-out to clean up and to answer before Pacemaker kills it. */

@@ -16,6 +16,13 @@ export function parseCib(output: string): Element {
 /** Pacemaker's words for no. */
 const NO: readonly string[] = ['false', 'no', 'off', 'n', '0'];
 
+/** Pacemaker's words for yes. */
+const YES: readonly string[] = ['true', 'yes', 'on', 'y', '1'];
+
+export function isYes(value: string | undefined): boolean {
+  return YES.includes((value ?? '').toLowerCase());
+}
+
 /** Whether the cluster's section of properties turns fencing off. Since Pacemaker 3.0 the property has a second name. */
 export function isUnfenced(properties: Element): boolean {
   return descendants(properties, 'nvpair').some(({ attributes }) => {
