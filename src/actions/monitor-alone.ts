@@ -1,6 +1,7 @@
 import { withEngine } from '../engine/client.js';
 import { AgentError } from '../common/error.js';
 import { limits } from '../common/limits.js';
+import { isAlive } from '../common/process-identity.js';
 import type { Environment, ResourcePaths } from '../common/paths.js';
 import { decideMonitor, type MonitorVerdict } from '../supervise/decide-monitor.js';
 import { readProcessRecord } from '../supervise/process-record.js';
@@ -45,6 +46,15 @@ export async function verdictAlone(
 ): Promise<MonitorVerdict> {
   const record = await readProcessRecord(paths);
   if (!(await engineLives(paths, record))) {
+    const { qemu } = record;
+    if (qemu && isAlive(qemu)) {
+      const code = record.promoted ? exitCode.failed_promoted : exitCode.generic;
+      return {
+        code,
+        recurring: code,
+        reason: `QEMU (process ${qemu.pid}) has outlived engine and supervisor`,
+      };
+    }
     return decideMonitor({
       phase: 'lost',
       engine: undefined,

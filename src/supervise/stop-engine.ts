@@ -1,18 +1,21 @@
 import type { Logger } from 'pino';
 import { messageOf } from '../common/error.js';
 import { limits } from '../common/limits.js';
-import { isAlive } from '../common/process-identity.js';
+import { isAlive, type ProcessIdentity } from '../common/process-identity.js';
 import type { EngineStatus } from '../engine/messages.js';
 import { durableAtStop } from './durable-transition.js';
 import type { EngineSession } from './engine-session.js';
 import type { Ledger } from './ledger.js';
 
-/** Ends an engine: in order if it takes it, else by SIGKILL. `seen` is how it was seen last. */
+/**
+ * Ends an engine: in order if it takes it, else by SIGKILL. `seen` is how it was seen last.
+ * @returns what SIGKILL did not end
+ */
 export async function stopEngine(
   session: EngineSession,
   parts: { readonly ledger: Ledger; readonly log: Logger },
   seen: EngineStatus | undefined,
-): Promise<void> {
+): Promise<readonly ProcessIdentity[]> {
   const { ledger, log } = parts;
   let farewell = true as boolean;
   const engine = await session.status().catch((error: unknown) => {
@@ -37,6 +40,7 @@ export async function stopEngine(
   if (farewell) await awaitGone(session);
   const survivors = await session.kill();
   if (survivors.length > 0) log.error({ survivors }, 'processes outlived SIGKILL');
+  return survivors;
 }
 
 async function awaitGone(session: EngineSession): Promise<void> {

@@ -13,7 +13,7 @@ import { EngineSession } from './engine-session.js';
 import { GuestHealth } from './guest-health.js';
 import { saveReload, type Reloadable } from './launch.js';
 import { Mailbox } from './mailbox.js';
-import { readProcessRecord } from './process-record.js';
+import { findProcesses, readProcessRecord } from './process-record.js';
 import { Publisher, type PublisherParts } from './publisher.js';
 import { reportLoss } from './report-loss.js';
 import { shutDownGuest } from './shut-down-guest.js';
@@ -234,7 +234,11 @@ export class Supervisor {
     if (!this.#promoteFailed) return;
     this.#promoteFailed = false;
     setTimeout(() => {
-      if (this.#phase === 'running') this.#parts.score.renew();
+      // Behind a promotion that is under way: the score of a guest that runs must not be gone for a moment.
+      void this.#mailbox.run(() => {
+        if (this.#phase === 'running' && !this.#ending && !this.#wasPromoted) this.#parts.score.renew();
+        return Promise.resolve();
+      });
     }, limits.promote_again_ms);
   }
 
@@ -265,9 +269,9 @@ export class Supervisor {
       const session = this.#session;
       if (session) {
         if (shutdownMs > 0 && !lost) await shutDownGuest(session, this.#parts, deadline);
-        await stopEngine(session, this.#parts, this.#engine);
-        // For a monitor that finds nobody any more: no guest was lost.
-        this.#wasPromoted = false;
+        const survivors = await stopEngine(session, this.#parts, this.#engine);
+        // For a monitor that finds nobody any more: no guest was lost. One that SIGKILL did not end is not nobody.
+        if (survivors.length === 0) this.#wasPromoted = false;
         await this.#record().catch(() => undefined);
       }
       await this.#publisher.withdrawn();
@@ -277,7 +281,10 @@ export class Supervisor {
 
   async #boot(): Promise<void> {
     const { paths, ledger, log, engine_executable: executable } = this.#parts;
-    const earlier = await readProcessRecord(paths);
+    const record = await readProcessRecord(paths);
+    // A record that is lost or damaged does not make its engine go away: none is started beside it.
+    const found = record.engine ? undefined : (await findProcesses(paths, 'engine'))[0];
+    const earlier = found ? { ...record, engine: found } : record;
     this.#wasPromoted = earlier.promoted;
     const owner = {
       onEvent: (event: EngineEvent) => {
@@ -291,6 +298,7 @@ export class Supervisor {
     if (earlier.engine) {
       // `start` leaves no record behind: there is one because an earlier supervisor crashed.
       await ledger.openBeside();
+      if (found) this.#wasPromoted = ledger.known().role === 'primary';
       try {
         if (!isAlive(earlier.engine))
           throw new AgentError('engine-failed', 'engine and supervisor ended unexpectedly');

@@ -44,7 +44,34 @@ test('a guest without a supervisor, and without a record of who runs, is still f
   await eventually('the supervisor is gone', () => supervisor !== undefined && !isAlive(supervisor));
   await writeFile(host.paths.processes, '{"supervisor":');
   expect(await host.run('monitor')).toMatchObject({ code: 8 });
+  // The new supervisor has found the same engine, and has started none beside it.
+  await eventually('a supervisor that has the engine on record', async () => {
+    const { engine: recorded } = await host.record();
+    return recorded?.pid === engine?.pid && (await host.status())['phase'] === 'running';
+  });
+  expect(await host.run('monitor')).toMatchObject({ code: 8, reason: undefined });
+  expect((await host.journal()).filter((line) => line === 'start')).toHaveLength(1);
   expect(engine && isAlive(engine)).toBe(true);
+});
+
+test('a QEMU that has outlived its engine is not taken for one that is gone', async () => {
+  const host = await Host.create({ status: { role: 'primary', state: 'protected', generation: 2 } });
+  await host.run('start');
+  await host.awaitScore('10000');
+  await eventually('QEMU is on record', async () => (await host.record()).qemu !== undefined);
+  const { supervisor, engine, qemu } = await host.record();
+  send('SIGKILL', supervisor);
+  send('SIGKILL', engine);
+  await eventually('both are gone', () =>
+    [supervisor, engine].every((one) => one !== undefined && !isAlive(one)),
+  );
+  // The fake one does not end with its engine, as the real one does unless the kernel holds it.
+  expect(qemu && isAlive(qemu)).toBe(true);
+  const monitored = await host.run('monitor');
+  expect(monitored.code).toBe(9);
+  expect(monitored.reason).toContain('has outlived');
+  expect(await host.run('stop')).toMatchObject({ code: 0 });
+  expect(qemu && isAlive(qemu)).toBe(false);
 });
 
 test('without a run folder and without processes actions say that nothing runs', async () => {
