@@ -75,16 +75,21 @@ describe.each(SHELLS)('with $name', (shell) => {
       ).toBe(value);
   });
 
+  /** The guest is moved to `node`, and stays there when the cluster is to forget why. */
+  async function arrives(node: string, traffic: Traffic): Promise<void> {
+    await guest.promotedOn(node);
+    await traffic.answered(20);
+    for (const command of shell.clear()) await type(command);
+    await guest.lab.settled(60_000);
+    expect(await guest.protected()).toBe(node);
+    await traffic.answered(20);
+  }
+
   test('a move takes the guest where it is asked to, and it stays there when that is forgotten', async () => {
     const traffic = await startTraffic(guest);
     const other = guest.other(await guest.primary());
     await type(shell.move(other));
-    await guest.promotedOn(other);
-    await traffic.answered(20);
-    for (const command of shell.clear()) await type(command);
-    await guest.lab.settled(60_000);
-    expect(await guest.protected()).toBe(other);
-    await traffic.answered(20);
+    await arrives(other, traffic);
   });
 
   test('a ban moves the guest, and clearing it leaves the guest where it is', async () => {
@@ -92,12 +97,7 @@ describe.each(SHELLS)('with $name', (shell) => {
     const primary = await guest.primary();
     const other = guest.other(primary);
     for (const command of shell.ban(primary)) await type(command);
-    await guest.promotedOn(other);
-    await traffic.answered(20);
-    for (const command of shell.clear()) await type(command);
-    await guest.lab.settled(60_000);
-    expect(await guest.protected()).toBe(other);
-    await traffic.answered(20);
+    await arrives(other, traffic);
   });
 
   test('a node in standby gives its guest away, and takes a replica when it is back', async () => {
