@@ -70,6 +70,7 @@ test('only one place starts programs, per kind of program', async () => {
   }
   expect(starters.sort()).toEqual([
     'actions/monitor-scripts.ts',
+    'actions/state-process.ts',
     'engine/child.ts',
     'pacemaker/tools.ts',
     'supervise/start-supervisor.ts',

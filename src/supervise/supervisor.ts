@@ -50,6 +50,8 @@ export class Supervisor {
   #ending = false;
   /** Of a lost engine and its QEMU: those that SIGKILL did not end. */
   #survivors: readonly ProcessIdentity[] = [];
+  /** The guest died here and has been demoted since: the other node is to be promoted before anything is found to have failed. */
+  #demotedDead = false;
   /** Of a lost engine: whether Pacemaker has still to be told. */
   #report: 'none' | 'due' | 'over' = 'none';
 
@@ -414,6 +416,7 @@ export class Supervisor {
     if (this.#survivors.length > 0) this.#survivors = await killAndWait(this.#survivors);
     await this.#cleanUpLost();
     if (this.#survivors.length > 0) throw survivorError(this.#parts.launch.resource, this.#survivors);
+    this.#demotedDead ||= this.#wasPromoted;
     this.#wasPromoted = false;
     await this.#record();
     // A score that is still there when the demote is done would have the same node promoted again.
@@ -438,7 +441,7 @@ export class Supervisor {
       engine,
       was_promoted: this.#wasPromoted,
       sync: this.#parts.ledger.durable?.sync,
-      report_due: this.#report === 'due',
+      report_due: this.#report === 'due' && this.#demotedDead,
       failure: this.#failure?.message ?? silence,
     });
   }

@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
-import { mkdtemp, readdir, readFile, rm, symlink } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink } from 'node:fs/promises';
+import { createServer } from 'node:net';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
@@ -32,19 +33,35 @@ test.runIf(existsSync(executable))(
   },
 );
 
+/** Answers whatever it is asked as the supervisor of a protected guest does. */
+async function healthySupervisor(path: string): Promise<void> {
+  const server = createServer((socket) => {
+    socket.on('data', (line) => {
+      const { id } = JSON.parse(line.toString()) as { id: number };
+      const ok = { phase: 'running', monitor: { code: 8, recurring: 8, reason: null } };
+      socket.write(`${JSON.stringify({ v: 1, id, ok })}\n`);
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(path, resolve));
+  onTestFinished(() => void server.close());
+}
+
 /** The scripts of kemari that a command evaluates, by the name that they have in the executable. */
 async function evaluated(command: string): Promise<string[]> {
   const folder = await mkdtemp('/tmp/kemari-evaluated-');
   onTestFinished(() => rm(folder, { recursive: true }));
-  const env = { NODE_V8_COVERAGE: folder, OCF_RESOURCE_INSTANCE: 'vm1', KEMARI_RUN_DIR: folder };
+  const coverage = join(folder, 'coverage');
+  await mkdir(join(folder, 'vm1'));
+  await healthySupervisor(join(folder, 'vm1', 'supervisor.sock'));
+  const env = { NODE_V8_COVERAGE: coverage, OCF_RESOURCE_INSTANCE: 'vm1', KEMARI_RUN_DIR: folder };
   await execa(executable, [command], {
     extendEnv: false,
     env: { ...env, OCF_RESKEY_CRM_meta_interval: '5000' },
     reject: false,
   });
   const scripts = new Set<string>();
-  for (const file of await readdir(folder)) {
-    const { result } = JSON.parse(await readFile(join(folder, file), 'utf8')) as {
+  for (const file of await readdir(coverage)) {
+    const { result } = JSON.parse(await readFile(join(coverage, file), 'utf8')) as {
       result: { url: string }[];
     };
     for (const { url } of result) if (!url.startsWith('node:')) scripts.add(basename(url));
