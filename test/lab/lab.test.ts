@@ -4,6 +4,7 @@ import { execa } from 'execa';
 import { build } from 'esbuild';
 import { afterEach, expect, test } from 'vitest';
 import { Lab } from './lab.js';
+import { POWER_ADDRESS, POWER_PORT, switchAddress } from './networks.js';
 import { PROJECT } from './project.js';
 import { expectNothingLeft, processesOf } from './traces.js';
 import { waitFor } from './wait-for.js';
@@ -25,6 +26,20 @@ test('a lab comes up as one cluster with quorum, changes nothing of the machine 
   expect((await execa('ip', ['-brief', 'link'])).stdout).toBe(before);
   await lab.down();
   await expectNothingLeft(lab.run);
+});
+
+test('who is powered off and on changes nothing for those who talk to the power controller', async () => {
+  lab = await Lab.up();
+  const { node, power } = { node: lab.node('n2'), power: lab.power };
+  const ask = `exec 3<>/dev/tcp/${POWER_ADDRESS}/${POWER_PORT}; ip -o neigh show ${POWER_ADDRESS}`;
+  const known = async (): Promise<string> => {
+    await node.run(['ip', 'neigh', 'flush', 'all']);
+    return /lladdr (\S+)/.exec(await node.run(['timeout', '20', 'bash', '-c', ask]))?.[1] ?? 'unknown';
+  };
+  expect(await known()).toBe(switchAddress('mgmt'));
+  await power.off('n1');
+  await power.on('n1');
+  expect(await known()).toBe(switchAddress('mgmt'));
 });
 
 test('a lab ends with its owner, also when that is killed', async () => {

@@ -15,6 +15,21 @@ export const SUBNETS: Record<Network, string> = {
 /** The node's interface on each network. */
 export const INTERFACES: Record<Network, string> = { ring: 'eth0', mgmt: 'eth1', sync: 'eth2', lan: 'eth3' };
 
+/** Ethernet address of whatever has that number on a network. */
+function ethernetAddress(network: Network, number: number): string {
+  return `02:6b:00:00:0${NETWORKS.indexOf(network)}:${number.toString(16).padStart(2, '0')}`;
+}
+
+/** Ethernet address of node `number` (1, 2, …) on a network. */
+export function nodeInterfaceAddress(network: Network, number: number): string {
+  return ethernetAddress(network, number);
+}
+
+/** Ethernet address of the network's switch, which has the power controller on it. */
+export function switchAddress(network: Network): string {
+  return ethernetAddress(network, 254);
+}
+
 export const CLIENT_ADDRESS = `${SUBNETS.lan}.254`;
 /** Address of VM `number` (1, 2, …) on the lan. */
 export function guestAddress(number: number): string {

@@ -6,7 +6,9 @@ import {
   NETWORKS,
   POWER_ADDRESS,
   nodeAddress,
+  nodeInterfaceAddress,
   nodeNumber,
+  switchAddress,
   switchPort,
   type Network,
 } from '../networks.js';
@@ -16,8 +18,12 @@ import { command, ip } from './command.js';
 export async function buildSwitch(): Promise<void> {
   await ip([
     'link set lo up',
+    // An address of its own: else a bridge has the lowest of its ports', which change when a host is powered on, and for as long
+    // as the others' caches have the one before no fence agent reaches the power controller.
     ...NETWORKS.map(
-      (network) => `link add ${network} type bridge stp_state 0 forward_delay 0 mcast_snooping 0`,
+      (network) =>
+        `link add ${network} address ${switchAddress(network)} ` +
+        'type bridge stp_state 0 forward_delay 0 mcast_snooping 0',
     ),
     ...NETWORKS.map((network) => `link set ${network} up`),
     `addr add ${POWER_ADDRESS}/24 dev mgmt`,
@@ -43,10 +49,10 @@ export async function wireNode(node: string, isFirstBoot: boolean): Promise<void
   }
   await ip([
     `netns add ${node}`,
-    ...NETWORKS.flatMap((network, index) => [
+    ...NETWORKS.flatMap((network) => [
       // A real card keeps its address over a reboot, and so do its neighbours' caches.
       `link add ${switchPort(node, network)} type veth peer name ${INTERFACES[network]} netns ${node} ` +
-        `address 02:6b:00:00:0${index}:${number.toString(16).padStart(2, '0')}`,
+        `address ${nodeInterfaceAddress(network, number)}`,
       `link set ${switchPort(node, network)} master ${network}`,
     ]),
   ]);
