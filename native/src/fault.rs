@@ -39,6 +39,12 @@ pub(crate) enum Fault {
     CallOthers,
     /// Of pages that were sent in parts, and are not at hand when their ack comes, what was there before is still believed.
     KeepBasesOfParts,
+    /// Frames are taken in whatever order they come.
+    AnySequence,
+    /// Frames of other connections are taken for ones of this.
+    AnySession,
+    /// A transaction of any epoch is taken for the next one.
+    AnyEpoch,
 }
 
 #[cfg(test)]
@@ -57,4 +63,10 @@ pub(crate) fn makes(fault: Fault) -> bool {
 #[cfg(not(test))]
 pub(crate) const fn makes(_: Fault) -> bool {
     false
+}
+
+/// What is rare in a simulation, and less so where `fault` is made: what it takes to notice that its guard is missing.
+#[cfg(test)]
+pub(crate) fn rarely<T>(usually: T, fault: Fault, provoked: T) -> T {
+    if makes(fault) { provoked } else { usually }
 }

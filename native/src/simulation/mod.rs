@@ -25,4 +25,5 @@ mod seeds;
 mod stamp;
 mod story;
 mod tally;
+mod tampering;
 mod world;

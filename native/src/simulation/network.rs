@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
+use super::tampering::Tampering;
 use super::world::{NODES, World};
-use crate::fault::{Fault, makes};
+use crate::fault::{Fault, makes, rarely};
 use crate::link::Transport;
 
 /// Bytes of an older connection that are kept to turn up in another one.
-const REMEMBERED_BYTES: usize = 4096;
+const REMEMBERED_BYTES: usize = 32 << 10;
 
 /// One direction of a connection.
 #[derive(Default)]
@@ -48,22 +49,16 @@ pub(super) struct Network {
     pub(super) parted: bool,
 }
 
-/// What may be done to bytes on their way, once.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Tampering {
-    Flip,
-    Drop,
-    Repeat,
-    Swap,
-    Foreign,
-}
-
 impl Network {
     pub(super) fn new(chance: &mut Rng) -> Self {
         Self {
             connections: Vec::new(),
             backlog: Default::default(),
-            capacity: [700, 9000, 100_000, usize::MAX][chance.usize(0..4)],
+            capacity: rarely(
+                [700, 9000, 100_000, usize::MAX][chance.usize(0..4)],
+                Fault::DeliverAtTheEnd,
+                700,
+            ),
             parted: false,
         }
     }
@@ -117,56 +112,33 @@ impl Network {
         }
     }
 
+    /// Directions of connections that have something on its way.
+    pub(super) fn busy(&self) -> Vec<(usize, usize)> {
+        let ways = self.live().into_iter().flat_map(|at| [(at, 0), (at, 1)]);
+        ways.filter(|&(at, direction)| {
+            let pipe = &self.connections[at].pipes[direction];
+            !pipe.on_its_way.is_empty()
+        })
+        .collect()
+    }
+
     /// Changes what is on its way; true if there was something.
     pub(super) fn tamper(
         &mut self,
-        number: usize,
-        direction: usize,
+        (number, direction): (usize, usize),
         how: Tampering,
         chance: &mut Rng,
     ) -> bool {
-        let older = self.connections[..number]
-            .iter()
-            .rev()
-            .map(|connection| &connection.pipes[direction].remembered)
-            .find(|bytes| bytes.len() > 2);
-        let foreign = older.map(|bytes| {
-            let from = chance.usize(0..bytes.len() - 1);
-            let bytes = &bytes[from..];
-            bytes[..chance.usize(1..=bytes.len())].to_vec()
-        });
-        let bytes = &mut self.connections[number].pipes[direction].on_its_way;
-        if bytes.len() < 3 {
-            return false;
-        }
-        let at = chance.usize(0..bytes.len() - 1);
-        let length = chance.usize(1..bytes.len() - at);
-        match how {
-            Tampering::Flip => bytes[at] ^= 1 << chance.u32(0..8),
-            Tampering::Drop => drop(bytes.drain(at..at + length)),
-            Tampering::Repeat => {
-                let again: Vec<u8> = bytes.range(at..at + length).copied().collect();
-                let rest = bytes.split_off(at + length);
-                bytes.extend(again);
-                bytes.extend(rest);
-            }
-            Tampering::Swap => {
-                let (one, other) = (at, at + length);
-                if bytes[one] == bytes[other] {
-                    return false;
-                }
-                bytes.swap(one, other);
-            }
-            Tampering::Foreign => {
-                let Some(foreign) = foreign else {
-                    return false;
-                };
-                let rest = bytes.split_off(at);
-                bytes.extend(foreign);
-                bytes.extend(rest);
-            }
-        }
-        true
+        let (older, from_here) = self.connections.split_at_mut(number);
+        let mut remembered = (older.iter().rev())
+            .map(|connection| &connection.pipes[direction].remembered[..])
+            .filter(|bytes| !bytes.is_empty());
+        let older = remembered.nth(chance.usize(0..2));
+        let pipe = &mut from_here[0].pipes[direction].on_its_way;
+        let mut bytes: Vec<u8> = std::mem::take(pipe).into();
+        let done = how.apply(&mut bytes, older, chance);
+        *pipe = bytes.into();
+        done
     }
 
     /// Breaks a connection: some of what is on its way still arrives, or even what has arrived is lost.
@@ -225,7 +197,9 @@ impl SimulatedTransport {
             world: Rc::clone(world),
             connection,
             writes,
-            within: world.one_in(2).then(Vec::new),
+            within: world
+                .one_in(rarely(2, Fault::DeliverAtTheEnd, 1))
+                .then(Vec::new),
         }
     }
 

@@ -16,6 +16,7 @@ use super::oracle::Claim;
 use super::world::{VirtualClock, World};
 use crate::checkpoint::Statistics;
 use crate::control::{Desk, News, Order, OrderCommand, Role as ShownRole, State, StatusBoard};
+use crate::fault::{Fault, rarely};
 use crate::guest::accel::Accel;
 use crate::guest::dirty::choice::Kind;
 use crate::guest::{GuestError, Platform, Start};
@@ -135,6 +136,7 @@ impl Node {
         let (hold_bytes, staging_pages) = world.with_chance(|chance| {
             spec.tuning.freeze_timeout_ms = [0, 300, 60_000][chance.usize(0..3)];
             let hold = [1_500, 6_000, 40_000, 1 << 20][chance.usize(0..4)];
+            let hold = rarely(hold, Fault::LastAlthoughOutputsWait, 1_500);
             (hold, [4, 16, 64][chance.usize(0..3)])
         });
         spec.limits.hold_bytes = hold_bytes;

@@ -47,6 +47,9 @@ struct Held {
     at: Moment,
 }
 
+/// A generation, and an epoch of it.
+type Place = (u64, u64);
+
 /// What a secondary says that it has.
 pub(super) struct Claim<'a> {
     pub(super) generation: u64,
@@ -63,8 +66,10 @@ pub(super) struct Oracle {
     captured: u64,
     outputs: Outputs,
     replicas: [Option<Held>; NODES],
+    /// What each of them says to be.
+    places: [Place; NODES],
     /// Which capture each epoch of each generation turned out to be, on each host as long as its replica lives.
-    epochs: [HashMap<(u64, u64), u64>; NODES],
+    epochs: [HashMap<Place, u64>; NODES],
     /// The line of the guest that was resumed last.
     living: Option<u64>,
     violation: Option<Violation>,
@@ -80,6 +85,7 @@ impl Oracle {
             captured: 0,
             outputs: Outputs::default(),
             replicas: [None; NODES],
+            places: [(0, 0); NODES],
             epochs: Default::default(),
             living: None,
             violation: None,
@@ -282,6 +288,14 @@ impl Oracle {
             at: stamp.at,
         };
         let before = self.replicas[node];
+        let place = (claim.generation, claim.epoch);
+        let was = std::mem::replace(&mut self.places[node], place);
+        if before == Some(held) && was != place {
+            let message = format!(
+                "the replica on host {node} is the same capture at {was:?} and at {place:?}"
+            );
+            self.violated(Invariant::AllOrNothing, message);
+        }
         if before == Some(held) && !claim.written_to {
             return;
         }
@@ -292,7 +306,6 @@ impl Oracle {
         }
         if before != Some(held) {
             self.tally.epochs_held += 1;
-            let place = (claim.generation, claim.epoch);
             let known = self.epochs[node].insert(place, held.capture);
             if known.is_some_and(|known| known != held.capture) {
                 let message = format!(

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::cluster::Cluster;
 use super::invariant::{Invariant, Violation};
-use super::network::Tampering;
 use super::tally::Tally;
+use super::tampering::Tampering;
 use super::world::{NODES, World};
 use crate::control::State;
 use crate::limits::TRIALS_APART;
@@ -34,6 +34,7 @@ pub(super) fn play(seed: u64, traced: bool) -> Result<Tally, Violation> {
             tampering: [40, 400, 100_000][chance.usize(0..3)],
             meddling: [8, 30, 100][chance.usize(0..3)],
         }),
+        tampering: None,
         cluster: Cluster::new(&world),
         world,
     };
@@ -50,6 +51,8 @@ struct Story {
     world: Rc<World>,
     cluster: Cluster,
     temper: Temper,
+    /// What is done to the next thing on its way to which it can be done.
+    tampering: Option<Tampering>,
 }
 
 impl Story {
@@ -61,6 +64,7 @@ impl Story {
         self.world.trace(|| "everything is mended".to_owned());
         self.world.network.borrow_mut().heal();
         self.world.calm.set(true);
+        self.tampering = None;
         for _ in 0..ROUNDS_MAX {
             self.round();
             self.check()?;
@@ -103,10 +107,12 @@ impl Story {
         self.world.network.borrow_mut().carry_all();
         for node in 0..self.world.nodes {
             self.cluster.turn(node);
+            self.tamper();
         }
         self.world.network.borrow_mut().carry_all();
         for node in (0..self.world.nodes).rev() {
             self.cluster.turn(node);
+            self.tamper();
         }
         self.world.pass(Duration::from_millis(2));
         if self
@@ -182,8 +188,10 @@ impl Story {
             self.trouble_network();
         }
         if world.one_in(self.temper.tampering) {
-            self.tamper();
+            let how = world.below(Tampering::ALL.len());
+            self.tampering = Some(Tampering::ALL[how]);
         }
+        self.tamper();
     }
 
     /// An engine dies, or only its guest: that it notices.
@@ -229,25 +237,20 @@ impl Story {
     }
 
     fn tamper(&mut self) {
-        let mut network = self.world.network.borrow_mut();
-        let live = network.live();
-        if live.is_empty() {
+        let Some(how) = self.tampering else {
             return;
-        }
-        let hows = [
-            Tampering::Flip,
-            Tampering::Drop,
-            Tampering::Repeat,
-            Tampering::Swap,
-            Tampering::Foreign,
-        ];
-        self.world.with_chance(|chance| {
-            let number = live[chance.usize(0..live.len())];
-            let how = hows[chance.usize(0..hows.len())];
-            let done = network.tamper(number, chance.usize(0..2), how, chance);
-            self.world
-                .trace(|| format!("tampering with {number}: {how:?} {done}"));
+        };
+        let mut network = self.world.network.borrow_mut();
+        let mut busy = network.busy();
+        let done = self.world.with_chance(|chance| {
+            chance.shuffle(&mut busy);
+            (busy.into_iter()).find(|&way| network.tamper(way, how, chance))
         });
+        if let Some(way) = done {
+            self.world
+                .trace(|| format!("tampering with {way:?}: {how:?}"));
+            self.tampering = None;
+        }
     }
 
     /// A replica is complete, whatever the guest sent has left, and nobody has anything left to order.

@@ -271,7 +271,7 @@ impl Header {
     }
 
     /// The header as it travels. Only `wire` makes frames, so that nothing else can make an `Ack`.
-    pub(super) fn encode(&self) -> [u8; HEADER_BYTES] {
+    pub(crate) fn encode(&self) -> [u8; HEADER_BYTES] {
         let mut bytes = [0; HEADER_BYTES];
         bytes[0..4].copy_from_slice(&MAGIC);
         bytes[4..6].copy_from_slice(&PROTOCOL_VERSION.to_le_bytes());

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use super::{Machine, QUEUE};
 use crate::clock::Clock;
+use crate::fault::{Fault, rarely};
 use crate::guest::clock::{CapturedAt, GuestTime};
 use crate::guest::dirty::TrackerError;
 use crate::guest::pages::PageSet;
@@ -133,9 +134,11 @@ impl Vm for SimulatedVm {
         machine.runs_on = machine.running && after == AfterSave::RunOn;
         machine.running = false;
         machine.save(&self.world);
+        let runs_on = rarely(256, Fault::SendAlthoughItRanOn, 16);
+        let dies = rarely(1024, Fault::CommitUnconfirmed, 128);
         machine.ran_on =
-            machine.runs_on && !self.world.calm.get() && machine.chain.is_multiple_of(256);
-        machine.dying = !self.world.calm.get() && machine.chain % 1024 == 1;
+            machine.runs_on && !self.world.calm.get() && machine.chain.is_multiple_of(runs_on);
+        machine.dying = !self.world.calm.get() && machine.chain % dies == 1;
         if machine.ran_on {
             machine.runs_on = false;
             machine.running = true;
