@@ -173,3 +173,15 @@ fn every_kind_of_frame_is_written_down() {
         }
     }
 }
+
+#[test]
+fn what_every_version_changed_is_written_down() {
+    let rows = include_str!("mod.rs").lines().filter_map(|line| {
+        let (version, changed) = line.strip_prefix("//! | ")?.split_once(" | ")?;
+        assert!(changed.len() > " |".len(), "{line}");
+        version.parse().ok()
+    });
+    let written: Vec<u16> = rows.collect();
+    let versions: Vec<u16> = (1..=PROTOCOL_VERSION).collect();
+    assert_eq!(written, versions, "the table in wire/mod.rs");
+}

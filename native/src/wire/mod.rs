@@ -71,6 +71,7 @@
 //! | 3 | `Hello` says what the machine is by value and by set; `DeviceDelta`; packed payloads; no `Cancel` (11): what has begun is all captured, so it ends with its connection only |
 //! | 4 | TLS before the first frame; `Call`, `Challenge` and a session in every header; `Heartbeat`; `TrialState`, `Trial`, `TrialResult` |
 //! | 5 | `Begin` says when the guest was stopped, and how far its clocks were behind |
+//! | 6 | every packet in `Outputs` and `Input` begins with the number of its interface |
 
 mod cursor;
 pub mod deltas;
