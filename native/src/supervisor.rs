@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::control::server::Attended;
 use crate::limits::{SUPERVISOR_ABSENCE_MAX, SUPERVISORS_APART};
@@ -22,8 +22,11 @@ pub struct Guardian {
     watch: Arc<Watch>,
 }
 
-#[derive(Default)]
 struct Watch {
+    /// Nobody is missed who comes back within this.
+    absence_max: Duration,
+    /// Between two starts, if the first supervisor dies at once.
+    apart: Duration,
     /// Somebody listens to what happens here.
     attended: AtomicBool,
     /// A thread sees to it that somebody does again.
@@ -33,9 +36,23 @@ struct Watch {
 impl Guardian {
     /// One that starts supervisors by `command`; none at all without it.
     pub fn new(command: Option<SupervisorCommand>) -> Self {
+        Self::with_pauses(command, SUPERVISOR_ABSENCE_MAX, SUPERVISORS_APART)
+    }
+
+    fn with_pauses(
+        command: Option<SupervisorCommand>,
+        absence_max: Duration,
+        apart: Duration,
+    ) -> Self {
+        let watch = Watch {
+            absence_max,
+            apart,
+            attended: AtomicBool::new(false),
+            going_on: AtomicBool::new(false),
+        };
         Self {
             command,
-            watch: Arc::default(),
+            watch: Arc::new(watch),
         }
     }
 
@@ -76,7 +93,7 @@ impl Watch {
     /// Until somebody listens.
     fn bring_back(&self, command: &SupervisorCommand) {
         // Whoever ends it on purpose ends the engine next, or connects anew.
-        let mut pause = SUPERVISOR_ABSENCE_MAX;
+        let mut pause = self.absence_max;
         loop {
             thread::sleep(pause);
             if self.attended.load(Ordering::SeqCst) {
@@ -96,10 +113,10 @@ impl Watch {
             }
             // One that dies at once dies again.
             let lived = began.elapsed();
-            pause = if lived < SUPERVISORS_APART {
-                SUPERVISORS_APART
+            pause = if lived < self.apart {
+                self.apart
             } else {
-                SUPERVISOR_ABSENCE_MAX
+                self.absence_max
             };
         }
     }
@@ -127,16 +144,15 @@ fn start(command: &SupervisorCommand) -> io::Result<Child> {
 #[cfg(test)]
 mod tests {
     use std::path::Path;
-    use std::time::Duration;
 
     use super::*;
 
-    fn guardian(folder: &Path) -> Guardian {
+    fn command(folder: &Path) -> SupervisorCommand {
         let script = format!("echo started >> {}", folder.join("started").display());
-        Guardian::new(Some(SupervisorCommand {
+        SupervisorCommand {
             arguments: vec!["/bin/sh".to_owned(), "-c".to_owned(), script],
             log: folder.join("log"),
-        }))
+        }
     }
 
     fn started(folder: &Path) -> usize {
@@ -155,7 +171,8 @@ mod tests {
     #[test]
     fn one_that_is_gone_is_brought_back_until_somebody_listens() {
         let folder = tempfile::tempdir().expect("a folder");
-        let mut guardian = guardian(folder.path());
+        let [absence_max, apart] = [50, 500].map(Duration::from_millis);
+        let mut guardian = Guardian::with_pauses(Some(command(folder.path())), absence_max, apart);
         guardian.changed(true);
         guardian.changed(false);
         // The first dies at once and is not the last.
@@ -172,7 +189,7 @@ mod tests {
     #[test]
     fn an_engine_that_nobody_listens_to_does_not_end_unheard() {
         let folder = tempfile::tempdir().expect("a folder");
-        let mut guardian = guardian(folder.path());
+        let mut guardian = Guardian::new(Some(command(folder.path())));
         guardian.changed(true);
         guardian.leave();
         thread::sleep(SUPERVISOR_ABSENCE_MAX);
@@ -185,7 +202,7 @@ mod tests {
     #[test]
     fn one_that_comes_back_by_itself_is_the_only_one() {
         let folder = tempfile::tempdir().expect("a folder");
-        let mut guardian = guardian(folder.path());
+        let mut guardian = Guardian::new(Some(command(folder.path())));
         guardian.changed(true);
         guardian.changed(false);
         guardian.changed(true);

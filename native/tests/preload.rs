@@ -226,6 +226,9 @@ fn asks_for_udp_sockets() {
     let mut order = [0; 100];
     let length = first.recv(&mut order).expect("an order");
     first.send(&order[..length]).expect("an answer");
+    // What is left unread at the end would be told to the other side as a reset, in place of the answer.
+    let length = first.recv(&mut order).expect("another order");
+    assert_eq!(order[..length], *b"cont");
     let second = std::net::UdpSocket::bind("192.0.2.1:9").expect_err("a real one");
     assert_eq!(second.kind(), std::io::ErrorKind::AddrNotAvailable);
 }
