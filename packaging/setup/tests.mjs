@@ -1,5 +1,6 @@
-// Runs every check one after another, shows what they print, and adds up what they found. What failed is named at the very
-// end, for whoever reads the end of a long log only; the last line is the sum.
+// Runs every check, one after another but for lint, which keeps one processor busy and goes on beside the engine's tests where time
+// is short; shows what they print, and adds up what they found. What failed is named at the very end, for whoever reads the end of
+// a long log only; the last line is the sum.
 // usage: tests.mjs all|fast
 import { spawn } from 'node:child_process';
 import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
@@ -12,12 +13,15 @@ const reports = 'cache/reports';
 await mkdir(reports, { recursive: true });
 
 /**
- * Runs a command, showing its output while it runs. Its two streams are made one, so that the output is in the order in
- * which it was written.
+ * Runs a command, showing its output while it runs; if it runs beside others, when it has ended. Its two streams are made one, so
+ * that the output is in the order in which it was written.
  * @returns {Promise<{ok: boolean, output: string}>}
  */
-function run(title, file, args, options = {}) {
-  console.log(`\n=== ${title} (${Math.round((Date.now() - start_ms) / 1000)} s)`);
+function run(title, file, args, { isBeside = false, ...options } = {}) {
+  const announce = () => {
+    console.log(`\n=== ${title} (${Math.round((Date.now() - start_ms) / 1000)} s)`);
+  };
+  if (!isBeside) announce();
   return new Promise((resolve) => {
     const child = spawn('bash', ['-c', 'exec "$@" 2>&1', 'bash', file, ...args], {
       stdio: ['ignore', 'pipe', 'inherit'],
@@ -27,20 +31,24 @@ function run(title, file, args, options = {}) {
     child.stdout.setEncoding('utf8');
     child.stdout.on('data', (text) => {
       output += text;
-      process.stdout.write(text);
+      if (!isBeside) process.stdout.write(text);
     });
     child.on('error', (error) => {
       console.error(`${file} could not be started: ${error.message}`);
       resolve({ ok: false, output });
     });
     child.on('close', (code) => {
+      if (isBeside) {
+        announce();
+        process.stdout.write(output);
+      }
       resolve({ ok: code === 0, output });
     });
   });
 }
 
 async function lint() {
-  const { ok, output } = await run('lint', 'npm', ['run', '--silent', 'lint']);
+  const { ok, output } = await run('lint', 'npm', ['run', '--silent', 'lint'], { isBeside: !withLab });
   return countLint(output, ok);
 }
 
@@ -72,17 +80,24 @@ async function vitest(project) {
   return countVitest(await readFile(file, 'utf8').catch(() => ''), ok);
 }
 
-const stages = [
-  ['lint', lint],
-  ['cargo test', cargo],
-  ['unit tests', () => vitest('unit')],
-  ...(withLab ? [['system tests', () => vitest('system')]] : []),
-];
+const stages = {
+  lint,
+  'cargo test': cargo,
+  'unit tests': () => vitest('unit'),
+  'system tests': () => vitest('system'),
+};
+// Those of one line at the same time.
+const order = withLab
+  ? [['lint'], ['cargo test'], ['unit tests'], ['system tests']]
+  : [['lint', 'cargo test'], ['unit tests']];
 const counts = [];
-for (const [name, stage] of stages) {
-  const count = await stage();
-  // run.sh has installed what all of them need. The quick run goes without the cluster's tools, QEMU and root.
-  counts.push({ name, ...(withLab ? withoutSkips(count) : count) });
+for (const names of order) {
+  const found = names.map(async (name) => {
+    const count = await stages[name]();
+    // run.sh has installed what all of them need. The quick run goes without the cluster's tools, QEMU and root.
+    return { name, ...(withLab ? withoutSkips(count) : count) };
+  });
+  counts.push(...(await Promise.all(found)));
 }
 
 console.log(`\n${summary(counts, Math.round((Date.now() - start_ms) / 1000)).join('\n')}`);
