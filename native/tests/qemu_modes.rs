@@ -4,8 +4,8 @@ mod common;
 
 use common::client::{Flood, Traffic};
 use common::engine::{Engine, protected_pair, proxied_spec, spec};
-use common::in_guest_lab;
 use common::proxy::Proxy;
+use common::{eventually, in_guest_lab};
 use serde_json::{Value, json};
 
 fn configure(engine: &Engine, tuning: &Value) -> Value {
@@ -58,11 +58,12 @@ fn with_sync_commits_the_guest_stands_still_until_the_ack_and_goes_on_when_the_l
         let second = Engine::start(&spec(lab, 2));
         let mut slow_to_give_up = proxied_spec(lab, 1);
         slow_to_give_up["limits"]["ack_timeout_ms"] = json!(20_000);
-        slow_to_give_up["tuning"]["commit"] = json!("sync");
         let first = Engine::start(&slow_to_give_up);
         first.promote("cold", 1).expect("cold");
         first.wait_state("protected");
         let mut traffic = Traffic::start();
+        // It began otherwise: the guest that runs is the one that is kept to it.
+        configure(&first, &json!({"commit": "sync"}));
         traffic.flows(40);
 
         proxy.withhold_acks(0);
@@ -79,6 +80,49 @@ fn with_sync_commits_the_guest_stands_still_until_the_ack_and_goes_on_when_the_l
         traffic.flows(40);
         traffic.finish();
         assert_eq!(second.status()["state"], "in-sync");
+    });
+}
+
+/// More and more of what the guest sends is seen to wait, and no checkpoint comes of it: it repeats itself already.
+fn waits_for_the_clock(engine: &Engine) {
+    let (mut checkpoints, mut held, mut grown) = (0, 0, 0);
+    eventually("more and more waits for the clock", || {
+        let status = engine.status();
+        let number = |name: &str| status[name].as_u64().expect("a number");
+        if number("checkpoints") != checkpoints {
+            (checkpoints, held, grown) = (number("checkpoints"), number("held_packets"), 0);
+        } else if number("held_packets") > held {
+            (held, grown) = (number("held_packets"), grown + 1);
+        }
+        (grown == 4).then_some(())
+    });
+}
+
+#[test]
+fn a_running_guest_is_kept_in_step_as_was_last_asked_for() {
+    in_guest_lab(|lab| {
+        // Nothing but the mode asks for a checkpoint.
+        let at_leisure = |mut spec: Value| {
+            spec["limits"]["max_epoch_age_ms"] = json!(10_000);
+            spec
+        };
+        let _second = Engine::start(&at_leisure(spec(lab, 2)));
+        let first = Engine::start(&at_leisure(spec(lab, 1)));
+        first.promote("cold", 1).expect("cold");
+        first.wait_state("protected");
+        let mut traffic = Traffic::start();
+        for sync_mode in ["event", "adaptive"] {
+            traffic.flows(40);
+            configure(
+                &first,
+                &json!({"sync_mode": "interval", "interval_ms": 10_000}),
+            );
+            waits_for_the_clock(&first);
+            configure(&first, &json!({"sync_mode": sync_mode}));
+            // By the clock these would take minutes.
+            traffic.flows(200);
+        }
+        traffic.finish();
     });
 }
 
