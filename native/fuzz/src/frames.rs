@@ -2,7 +2,7 @@
 //! secondary.
 //!
 //! Input: frames of `{ u8 kind, u8 flags, u16 length, length bytes }`; flags: bits 0-1 packing, 2 another generation,
-//! 3 the next epoch, 4 a gap in the numbers, 5 the epoch before. What is not whole at the end is dropped.
+//! 3 the next epoch, 4 a gap in the numbers, 5 the epoch before, 6 the generation before. What is not whole at the end is dropped.
 
 use std::io::Write;
 
@@ -70,6 +70,10 @@ impl Before {
         assert!(acked || is_baseline || *host.memory.0.borrow() == self.ram);
         assert!(!acked || kind == COMMIT);
         let (generation, epoch) = (replica.generation, replica.epoch);
+        assert!(generation >= self.place.0, "an earlier generation");
+        let was_handed_over = self.state == ReplicaState::HandedOver;
+        let is_as_it_was = (replica.state, (generation, epoch)) == (self.state, self.place);
+        assert!(!was_handed_over || is_as_it_was && !acked, "it is ours");
         if acked {
             assert!(replica.state == ReplicaState::InSync && !replica.device_state.is_empty());
             assert!(self.state != ReplicaState::Empty);
@@ -125,6 +129,11 @@ pub fn run(data: &[u8]) {
 
 /// What the secondary has told in the end.
 fn play(data: &[u8]) -> Vec<FrameKind> {
+    played(data).1
+}
+
+/// The secondary in the end, and what it has told.
+fn played(data: &[u8]) -> (Host, Vec<FrameKind>) {
     let mut host = Host::new();
     let (mut rest, mut sequence, mut place) = (data, 0, (1, 1));
     let mut all = Vec::new();
@@ -137,7 +146,7 @@ fn play(data: &[u8]) -> Vec<FrameKind> {
         };
         rest = later;
         let at = (
-            place.0 + u64::from(flags >> 2 & 1),
+            place.0 + u64::from(flags >> 2 & 1) - u64::from(flags >> 6 & 1),
             place.1 + u64::from(flags >> 3 & 1) - u64::from(flags >> 5 & 1),
         );
         sequence += u64::from(flags >> 4 & 1);
@@ -149,7 +158,7 @@ fn play(data: &[u8]) -> Vec<FrameKind> {
         all.extend(told);
         place.1 += u64::from(*kind == COMMIT);
     }
-    all
+    (host, all)
 }
 
 /// The frames of a connection as this target wants them.
@@ -286,6 +295,19 @@ pub fn packed_payloads() -> Vec<Vec<u8>> {
     payloads
 }
 
+/// The frames of an input, and whatever else there is, one by one.
+#[cfg(test)]
+pub fn steps(input: &[u8]) -> Vec<&[u8]> {
+    let (mut rest, mut steps) = (input, Vec::new());
+    while let [_, _, low, high, ..] = rest {
+        let bytes = 4 + usize::from(u16::from_le_bytes([*low, *high]));
+        let (step, later) = rest.split_at(bytes);
+        steps.push(step);
+        rest = later;
+    }
+    steps
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -293,17 +315,58 @@ mod tests {
     #[test]
     fn a_transaction_whose_state_was_not_tried_before_is_not_taken() {
         let seed = &seeds()[0];
-        let (mut rest, mut untried) = (&seed[..], Vec::new());
-        while let [kind, _, low, high, ..] = rest {
-            let bytes = 4 + usize::from(u16::from_le_bytes([*low, *high]));
-            let trial = [FrameKind::TrialState, FrameKind::Trial];
-            if !trial.iter().any(|trial| *trial as u8 == *kind) {
-                untried.extend(&rest[..bytes]);
-            }
-            rest = &rest[bytes..];
-        }
+        let trial = [FrameKind::TrialState as u8, FrameKind::Trial as u8];
+        let mut untried = steps(seed);
+        untried.retain(|step| !trial.contains(&step[0]));
+        let untried = untried.concat();
         assert!(untried.len() < seed.len());
         assert_eq!(play(&untried), []);
+    }
+
+    /// Frames without a payload.
+    fn bare(kind: FrameKind, flags: u8) -> [u8; 4] {
+        [kind as u8, flags, 0, 0]
+    }
+
+    #[test]
+    fn a_guest_that_was_handed_over_is_not_taken_back() {
+        let (seeds, handed_over) = (seeds(), &seeds()[1]);
+        let frames = steps(&seeds[0]);
+        let begins = |frame: &&[u8]| frame[0] == FrameKind::Begin as u8;
+        let commits = |frame: &&[u8]| frame[0] == FrameKind::Commit as u8;
+        let from = frames.iter().position(begins).expect("a transaction");
+        let to = frames.iter().position(commits).expect("a transaction");
+        for more in [
+            bare(FrameKind::SyncBegin, 0).to_vec(),
+            bare(FrameKind::SyncBegin, 1 << 2).to_vec(),
+            bare(FrameKind::End, 0).to_vec(),
+            frames[from..=to].concat(),
+        ] {
+            let (host, mut told) = played(&[&handed_over[..], &more].concat());
+            assert!(!host.secondary().is_connected());
+            let state = host.secondary().replica().state;
+            assert_eq!(state, ReplicaState::HandedOver);
+            assert_eq!(told.pop(), Some(FrameKind::HandoverAck));
+        }
+        let inputs = [FrameKind::Input, FrameKind::Heartbeat].map(|kind| bare(kind, 0));
+        let (host, _) = played(&[&handed_over[..], &inputs.concat()].concat());
+        assert!(host.secondary().is_connected());
+    }
+
+    #[test]
+    fn a_primary_does_not_go_back_to_an_earlier_generation() {
+        let (host, _) = played(&bare(FrameKind::SyncBegin, 1 << 6));
+        assert!(!host.secondary().is_connected());
+        let (host, _) = played(&bare(FrameKind::SyncBegin, 1 << 2));
+        assert!(host.secondary().is_connected());
+        // What it has gone on to counts, and not what it introduced itself with.
+        let back = [
+            bare(FrameKind::SyncBegin, 1 << 2),
+            bare(FrameKind::SyncBegin, 0),
+        ]
+        .concat();
+        let (host, _) = played(&back);
+        assert!(!host.secondary().is_connected());
     }
 
     #[test]

@@ -10,6 +10,23 @@ use crate::guest::Vm;
 use crate::link::LinkError;
 use crate::wire::{ControlKind, FrameKind, Header, Step};
 
+/// Refuses what may not follow: a primary that has handed its guest over has none any more, and can only pass on what is still
+/// sent to it; and none goes back to an earlier generation than its own.
+fn check_place(state: ReplicaState, generation: u64, found: &Header) -> Result<(), LinkError> {
+    let passes_on = matches!(found.kind, FrameKind::Input | FrameKind::Heartbeat);
+    let state = if state == ReplicaState::HandedOver && !passes_on {
+        "the guest has been handed over to this side"
+    } else if found.kind == FrameKind::SyncBegin && found.generation < generation {
+        "it is in a later generation"
+    } else {
+        return Ok(());
+    };
+    Err(LinkError::Turn {
+        found: found.kind,
+        state,
+    })
+}
+
 impl<P: Ports> Secondary<P> {
     /// Takes one frame; false if there is none.
     pub(super) fn take_frame(&mut self, engine: &Engine<P>) -> Result<bool, LinkError> {
@@ -26,9 +43,9 @@ impl<P: Ports> Secondary<P> {
             return Ok(false);
         };
         let header = frame.header;
+        check_place(self.replica.state, *generation, &header)?;
         if header.kind.is_transaction() || header.kind == FrameKind::SyncPages {
-            let is_complete = self.replica.is_complete();
-            self.trial.check_turn(header.kind, is_complete)?;
+            (self.trial).check_turn(header.kind, self.replica.is_complete())?;
         }
         match header.kind {
             kind if kind.is_transaction() => {
