@@ -89,6 +89,12 @@ impl Outgoing {
         self.pending_bytes = 0;
     }
 
+    /// Takes the memory for `head_bytes` more in `segments` more pieces, unless it is there.
+    pub(super) fn reserve(&mut self, head_bytes: usize, segments: usize) {
+        self.head.reserve(head_bytes);
+        self.segments.reserve(segments);
+    }
+
     /// Writes as much as the socket takes.
     ///
     /// # Errors

@@ -25,6 +25,11 @@ pub(super) struct PageFrame {
 }
 
 impl PageFrame {
+    /// Takes the memory for the most ranges, unless it is there.
+    pub(super) fn reserve(&mut self) {
+        self.ranges.reserve(MAX_RAW_PAGES_PER_FRAME);
+    }
+
     /// Starts over, keeping its memory.
     pub(super) fn restart(&mut self) {
         self.open = None;

@@ -10,7 +10,8 @@ use super::deltas::{Base, DeltaFrame};
 use super::device_delta::{self, DeviceBase};
 use super::frame::FrameKind;
 use super::limits::{
-    HEADER_BYTES, MAX_DEVICE_STATE_PER_FRAME, MAX_HELLO, MAX_PACKET, OUTPUTS_PER_FRAME,
+    HEADER_BYTES, MAX_DEVICE_STATE_PER_FRAME, MAX_HELLO, MAX_PACKET, MAX_PAYLOAD,
+    MAX_RAW_PAGES_PER_FRAME, MAX_RUNS_PER_FRAME, OUTPUTS_PER_FRAME, PAGE_BYTES,
 };
 use super::opening::Opening;
 use super::outgoing::Outgoing;
@@ -21,6 +22,11 @@ use super::tally::Tally;
 use super::transaction::Acknowledgement;
 
 pub use control::ControlKind;
+
+/// A run in the table of a frame of pages.
+const RUN_BYTES: usize = 16;
+/// What a transaction begins with, and heartbeats.
+const SMALL_FRAMES_BYTES: usize = 16 * HEADER_BYTES;
 
 /// Pages that were captured: they follow each other both in the guest's RAM and in the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -244,6 +250,25 @@ impl Encoder<'_> {
             epoch: acknowledgement.epoch(),
         };
         self.whole(FrameKind::Ack, place, &[]);
+    }
+
+    /// Takes all the memory that it takes to add `pages` pages, as they would be packed now, and a few small frames: none is
+    /// asked for then. Pages of which only the changes are sent are not meant.
+    pub fn reserve_pages(&mut self, pages: usize) {
+        let frames = pages / MAX_RAW_PAGES_PER_FRAME + pages / (MAX_RUNS_PER_FRAME - 1) + 2;
+        let table = RUN_BYTES * (pages + frames) + frames * (HEADER_BYTES + 4);
+        let head = table + SMALL_FRAMES_BYTES;
+        let direction = &mut *self.direction;
+        direction.page_frame.reserve();
+        let frame = MAX_PAYLOAD.min(pages * PAGE_BYTES + table);
+        direction.packer.reserve(frame);
+        let packed = if direction.packer.wants(frame) {
+            // In its place first, and then instead.
+            pages * PAGE_BYTES
+        } else {
+            0
+        };
+        self.outgoing.reserve(head + packed, 2 * (pages + frames));
     }
 
     /// From now on payloads of which there is much are packed by `codec` if that shortens them, or not at all.

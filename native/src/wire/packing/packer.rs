@@ -1,6 +1,6 @@
 //! Packs what is sent.
 
-use std::fmt;
+use std::{fmt, mem};
 
 use lz4_flex::block::{CompressTable, compress_into_with_table, get_maximum_output_size};
 use xxhash_rust::xxh3::xxh3_64;
@@ -22,6 +22,8 @@ pub(in super::super) struct Packer {
     /// Where a payload that lies in pieces is put together.
     pub(in super::super) gathered: Vec<u8>,
     sample: Option<Vec<u8>>,
+    /// The codec that has had all of its memory.
+    ready: Option<Codec>,
 }
 
 impl fmt::Debug for Packer {
@@ -34,6 +36,25 @@ impl Packer {
     /// From now on payloads are packed by `codec`, or not.
     pub(in super::super) fn choose(&mut self, codec: Option<Codec>) {
         self.codec = codec;
+    }
+
+    /// Takes all the memory that packing a payload of at most `plain_bytes` can need, unless it is there.
+    pub(in super::super) fn reserve(&mut self, plain_bytes: usize) {
+        if self.codec.is_none() && self.sample.is_none() {
+            return;
+        }
+        self.gathered.clear();
+        self.gathered.reserve(plain_bytes);
+        if let Some(codec) = self.codec
+            && self.ready != self.codec
+        {
+            // The codecs take theirs when they are first used, by what they are given.
+            let mut gathered = mem::take(&mut self.gathered);
+            gathered.resize(plain_bytes, 0);
+            let _ = self.pack_by(codec, &gathered, plain_bytes);
+            self.gathered = gathered;
+            self.ready = self.codec;
+        }
     }
 
     /// Whether a payload of this length is to be packed, or a piece of it to be kept as sample.
@@ -49,6 +70,7 @@ impl Packer {
     pub(in super::super) fn take_sample(&mut self) {
         let mut sample = self.sample.take().unwrap_or_default();
         sample.clear();
+        sample.reserve(SAMPLE_BYTES);
         self.sample = Some(sample);
     }
 
