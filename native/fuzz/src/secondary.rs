@@ -58,6 +58,9 @@ impl Vm for Waiting {
     fn read_device_state(&mut self, _: &mut [u8]) -> Result<usize, GuestError> {
         unreachable!("it never runs")
     }
+    fn give_up_save(&mut self) -> Result<(), GuestError> {
+        unreachable!("it never runs")
+    }
     fn pause(&mut self) -> Result<(), GuestError> {
         unreachable!("it never runs")
     }

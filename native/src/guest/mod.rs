@@ -29,4 +29,4 @@ pub use platform::Platform;
 pub use process::{Guest, Start};
 pub use run_state::RunState;
 pub use scratch::{Scratch, Trial};
-pub use vm::{Ram, Vm};
+pub use vm::{Meanwhile, Ram, Receive, Vm};

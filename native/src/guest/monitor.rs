@@ -152,6 +152,25 @@ impl Monitor {
         self.saving.is_some()
     }
 
+    /// Whether QEMU is at a save still, whose outcome does not matter any more.
+    ///
+    /// # Errors
+    /// A [`QmpError`], but for a refusal.
+    pub fn awaits_save(&mut self) -> Result<bool, QmpError> {
+        let Some(ticket) = self.saving else {
+            return Ok(false);
+        };
+        match self.orders.pump() {
+            Ok(()) | Err(QmpError::Refused { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        let is_over = self.orders.has_answered(ticket);
+        if is_over {
+            self.saving = None;
+        }
+        Ok(!is_over)
+    }
+
     /// Lets the vCPUs run. The answer is taken when it comes; a refusal shows as an error of a later call.
     ///
     /// # Errors
@@ -266,5 +285,46 @@ mod tests {
         let save = r#"{"execute":"xen-save-devices-state","arguments":{"filename":"9"}}"#;
         let wanted = [r#"{"execute":"cont"}"#, save];
         assert_eq!(heard[1..], wanted);
+    }
+
+    #[test]
+    fn a_save_that_is_refused_is_over_although_its_pipe_stays_open() {
+        const OK: &str = "{\"return\":{}}\n";
+        const NO: &str = "{\"error\":{\"class\":\"GenericError\",\"desc\":\"no\"}}\n";
+        let ((talk, mut qemu_talk), (orders, mut qemu_orders)) = (
+            UnixStream::pair().expect("pair"),
+            UnixStream::pair().expect("pair"),
+        );
+        let gate = StateGate::create().expect("pipe");
+        let path = format!("{WORKING_FOLDER}/{}", gate.path_in_qemu());
+        let qemu = std::thread::spawn(move || {
+            for socket in [&mut qemu_talk, &mut qemu_orders] {
+                socket.write_all(b"{\"QMP\":{}}\n").expect("greeting");
+                answer(socket, OK);
+            }
+            answer(&mut qemu_talk, OK);
+            let mut file = std::fs::OpenOptions::new();
+            let pipe = file.write(true).open(path).expect("pipe");
+            for line in [NO, OK, OK] {
+                answer(&mut qemu_orders, line);
+            }
+            (pipe, qemu_talk)
+        });
+        let timeout = Duration::from_secs(20);
+        let talk = Qmp::negotiate(talk, Events::Keep, timeout).expect("talk");
+        let orders = Qmp::negotiate(orders, Events::Drop, timeout).expect("orders");
+        let mut monitor = Monitor::new(talk, orders, "9").expect("monitor");
+        gate.shut().expect("empty");
+        let refused = monitor
+            .stop_and_save(AfterSave::RunOn, &gate)
+            .expect_err("refused");
+        assert!(matches!(refused, QmpError::Refused { command: SAVE, .. }));
+        assert!(monitor.is_saving());
+        assert!(!monitor.awaits_save().expect("it answers"));
+        assert!(!monitor.is_saving());
+        // What is asked next is answered.
+        monitor.cont().expect("cont");
+        monitor.stop().expect("stop");
+        drop(qemu.join().expect("qemu"));
     }
 }

@@ -1,11 +1,12 @@
 //! One QEMU from its start to its end, with everything that the engine holds of it.
 
 use std::io;
+use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::Child;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::net::{RecvFlags, SendFlags};
 use rustix::process::{PidfdFlags, Signal};
@@ -28,6 +29,7 @@ use crate::guest::platform::Platform;
 use crate::guest::run_state::RunState;
 use crate::guest::scratch::Scratch;
 use crate::guest::state_gate::StateGate;
+use crate::guest::vm::Meanwhile;
 use crate::guest::vnc;
 use crate::interfaces::Interfaces;
 use crate::limits::{PAGE_BYTES, QMP_TIMEOUT};
@@ -45,6 +47,9 @@ pub enum Start {
     /// Waits for a replica's device state.
     Incoming,
 }
+
+/// Between two looks at whether QEMU has given a save up.
+const SAVE_LOOK: Duration = Duration::from_millis(10);
 
 /// A running QEMU.
 #[derive(Debug)]
@@ -166,13 +171,7 @@ impl Guest {
     /// # Errors
     /// Whatever recv(2) reports.
     pub fn receive(&self, into: &mut [u8]) -> io::Result<Option<usize>> {
-        self.net.receive(into, |socket, frame| {
-            match rustix::net::recv(socket, frame, RecvFlags::DONTWAIT) {
-                Ok((length, _)) => Ok(Some(length)),
-                Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Ok(None),
-                Err(error) => Err(error.into()),
-            }
-        })
+        receive(&self.net, into)
     }
 
     /// Gives the guest a packet; returns false if its queue is full, in which case it is lost as on any network.
@@ -239,6 +238,31 @@ impl Guest {
     /// A [`GuestError`]; the guest must be given up then.
     pub fn confirm_state(&mut self) -> Result<(), GuestError> {
         Ok(self.monitor.finish_save()?)
+    }
+
+    /// After a failure from [`Guest::stop_and_save`] on: nobody wants the state any more. A QEMU that has refused to save it, or has
+    /// saved more than was wanted, lets the guest go on as it was before; so does this.
+    ///
+    /// # Errors
+    /// A [`GuestError`] if QEMU does not answer any more; the guest must be given up then.
+    pub fn give_up_save(&mut self) -> Result<(), GuestError> {
+        if let Some(tracker) = &mut self.tracker {
+            tracker.end_pause();
+        }
+        self.gate.open().map_err(call("fcntl(F_SETPIPE_SZ)"))?;
+        let deadline = Instant::now() + QMP_TIMEOUT;
+        // One that has failed in the middle keeps its end of the pipe.
+        while self.monitor.awaits_save()? {
+            let mut waste = [0; 16 << 10];
+            let soon = Instant::now() + SAVE_LOOK;
+            match self.gate.read(&mut waste, soon.min(deadline)) {
+                Err(error) if error.kind() == io::ErrorKind::TimedOut && soon < deadline => {}
+                Ok(_) => std::thread::yield_now(),
+                Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {}
+                Err(error) => return Err(call("reading the guest's device state")(error)),
+            }
+        }
+        self.run_state().map(|_| ())
     }
 
     /// Reads a state that nobody wanted in the end.
@@ -310,6 +334,25 @@ impl Guest {
     ) -> Result<(), GuestError> {
         let tracker = self.tracker.as_mut().expect("tracking has begun");
         Ok(tracker.collect(pages, meanwhile)?)
+    }
+
+    /// The same for a guest that runs: `meanwhile` can take what it sends, and can have the search left where it is. Then pages
+    /// are missing, which the next call finds.
+    ///
+    /// # Errors
+    /// A [`TrackerError`] as [`GuestError`].
+    ///
+    /// # Panics
+    /// If [`Guest::track`] was never called.
+    pub fn look_for_dirty(
+        &mut self,
+        pages: &mut PageSet,
+        meanwhile: &mut Meanwhile<'_>,
+    ) -> Result<ControlFlow<()>, GuestError> {
+        let tracker = self.tracker.as_mut().expect("tracking has begun");
+        let net = &self.net;
+        let found = tracker.look(pages, &mut || meanwhile(&|into| receive(net, into)));
+        Ok(found?)
     }
 
     /// Pages that the next [`Guest::collect_dirty`] looks at one by one; `None` before [`Guest::track`] and where all of RAM is
@@ -401,6 +444,16 @@ impl Guest {
         };
         GuestError::Gone { pid, how }
     }
+}
+
+fn receive(net: &Interfaces<OwnedFd>, into: &mut [u8]) -> io::Result<Option<usize>> {
+    net.receive(into, |socket, frame| {
+        match rustix::net::recv(socket, frame, RecvFlags::DONTWAIT) {
+            Ok((length, _)) => Ok(Some(length)),
+            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    })
 }
 
 impl Drop for Guest {

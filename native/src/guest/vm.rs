@@ -1,6 +1,7 @@
 //! What the roles ask of a guest, whoever runs it: a QEMU, or a simulator.
 
 use std::io;
+use std::ops::ControlFlow;
 use std::time::SystemTime;
 
 use crate::guest::clock::{CapturedAt, GuestTime};
@@ -59,6 +60,12 @@ impl Ram for SharedMapping {
     }
 }
 
+/// Takes one packet that a guest sent, as [`Vm::receive`], while it is busy with something that takes long.
+pub type Receive<'a> = dyn Fn(&mut [u8]) -> io::Result<Option<usize>> + 'a;
+
+/// Called again and again by what takes long; `Break`: it is to be left where it is.
+pub type Meanwhile<'a> = dyn FnMut(&Receive<'_>) -> ControlFlow<()> + 'a;
+
 /// A guest and whoever runs it. What each call does and reports is said at [`Guest`]'s methods of the same name. A
 /// [`GuestError`] means that the state of the guest is not known any more.
 #[expect(clippy::missing_errors_doc, reason = "said once, at the trait")]
@@ -88,6 +95,8 @@ pub trait Vm {
     fn read_device_state(&mut self, into: &mut [u8]) -> Result<usize, GuestError>;
     /// Waits until it is proven that the device state that was read is whole.
     fn confirm_state(&mut self) -> Result<(), GuestError>;
+    /// See [`Guest::give_up_save`].
+    fn give_up_save(&mut self) -> Result<(), GuestError>;
     /// Stops the vCPUs.
     fn pause(&mut self) -> Result<(), GuestError>;
     /// Lets the vCPUs run.
@@ -105,6 +114,15 @@ pub trait Vm {
         pages: &mut PageSet,
         meanwhile: &mut dyn FnMut(),
     ) -> Result<(), GuestError>;
+    /// See [`Guest::look_for_dirty`]; this is for a guest whose pages are found at once.
+    fn look_for_dirty(
+        &mut self,
+        pages: &mut PageSet,
+        _: &mut Meanwhile<'_>,
+    ) -> Result<ControlFlow<()>, GuestError> {
+        let found = self.collect_dirty(pages, &mut || ());
+        found.map(ControlFlow::Continue)
+    }
     /// Loads a device state that was captured then; RAM holds the replica.
     fn load(&mut self, device_state: &[u8], captured: CapturedAt) -> Result<(), GuestError>;
     /// How the guest's clocks are doing; `None` if nobody keeps them.
@@ -174,6 +192,10 @@ impl Vm for Guest {
         Self::confirm_state(self)
     }
 
+    fn give_up_save(&mut self) -> Result<(), GuestError> {
+        Self::give_up_save(self)
+    }
+
     fn pause(&mut self) -> Result<(), GuestError> {
         Self::pause(self)
     }
@@ -196,6 +218,14 @@ impl Vm for Guest {
         meanwhile: &mut dyn FnMut(),
     ) -> Result<(), GuestError> {
         Self::collect_dirty(self, pages, meanwhile)
+    }
+
+    fn look_for_dirty(
+        &mut self,
+        pages: &mut PageSet,
+        meanwhile: &mut Meanwhile<'_>,
+    ) -> Result<ControlFlow<()>, GuestError> {
+        Self::look_for_dirty(self, pages, meanwhile)
     }
 
     fn load(&mut self, device_state: &[u8], captured: CapturedAt) -> Result<(), GuestError> {

@@ -153,7 +153,7 @@ impl Qmp {
     /// A [`QmpError`].
     pub fn wait(&mut self, ticket: Ticket, command: &'static str) -> Result<Value, QmpError> {
         let deadline = Instant::now() + QMP_TIMEOUT;
-        if self.answered >= ticket.0 {
+        if self.has_answered(ticket) {
             // Taken when it came; had it been a refusal, that would have been an error.
             return Ok(Value::Null);
         }
@@ -171,6 +171,11 @@ impl Qmp {
                 });
             }
         }
+    }
+
+    /// Whether the answer to a command that was fired has been read.
+    pub fn has_answered(&self, ticket: Ticket) -> bool {
+        self.answered >= ticket.0
     }
 
     /// Reads what has arrived without waiting.

@@ -85,6 +85,9 @@ impl Vm for Busy {
     fn confirm_state(&mut self) -> Result<(), GuestError> {
         Ok(())
     }
+    fn give_up_save(&mut self) -> Result<(), GuestError> {
+        Ok(())
+    }
     fn pause(&mut self) -> Result<(), GuestError> {
         Ok(())
     }

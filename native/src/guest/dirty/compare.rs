@@ -3,6 +3,7 @@
 //! (`checkpoint/growth.rs`): of a large guest the epoch's age comes before its bytes.
 
 use std::io;
+use std::ops::ControlFlow;
 
 use crate::guest::pages::PageSet;
 use crate::limits::PAGE_BYTES;
@@ -33,11 +34,16 @@ impl Compare {
         })
     }
 
-    /// Adds every page that is not as it was captured to `pages`; calls `meanwhile` again and again.
-    pub(super) fn collect(&mut self, pages: &mut PageSet, meanwhile: &mut dyn FnMut()) {
+    /// Adds every page that is not as it was captured to `pages`; calls `meanwhile` again and again, and looks no further if that
+    /// says so.
+    pub(super) fn look(
+        &mut self,
+        pages: &mut PageSet,
+        meanwhile: &mut dyn FnMut() -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
         for page in 0..self.ram.bytes() / PAGE_BYTES {
             if page % PAGES_AT_ONCE == PAGES_AT_ONCE - 1 {
-                meanwhile();
+                meanwhile()?;
             }
             if self
                 .ram
@@ -46,6 +52,7 @@ impl Compare {
                 pages.insert(page..page + 1);
             }
         }
+        ControlFlow::Continue(())
     }
 
     /// `content` is what has been captured of RAM from `offset` on: whatever the guest does to it later is a change to that,
@@ -67,7 +74,29 @@ mod tests {
         let mut compare = Compare::new(&file).expect("memory");
         ram.copy_in((pages - 1) * PAGE_BYTES, &[1]);
         let (mut found, mut times) = (PageSet::new(pages), 0);
-        compare.collect(&mut found, &mut || times += 1);
+        let whole = compare.look(&mut found, &mut || {
+            times += 1;
+            ControlFlow::Continue(())
+        });
         assert_eq!((found.count(), times), (1, 2));
+        assert!(whole.is_continue());
+    }
+
+    #[test]
+    fn what_was_not_looked_at_because_somebody_could_not_wait_is_found_by_the_next_look() {
+        let pages = 2 * PAGES_AT_ONCE;
+        let file = MemoryFile::create("compared", pages * PAGE_BYTES).expect("memfd");
+        let mut ram = SharedMapping::new(&file).expect("map");
+        let mut compare = Compare::new(&file).expect("memory");
+        for page in [0, pages - 1] {
+            ram.copy_in(page * PAGE_BYTES, &[1]);
+        }
+        let mut found = PageSet::new(pages);
+        let left = compare.look(&mut found, &mut || ControlFlow::Break(()));
+        assert!(left.is_break());
+        assert_eq!(found.runs().collect::<Vec<_>>(), [0..1]);
+        let whole = compare.look(&mut found, &mut || ControlFlow::Continue(()));
+        assert!(whole.is_continue());
+        assert_eq!(found.count(), 2);
     }
 }

@@ -15,6 +15,7 @@ mod tests;
 mod turns;
 
 use std::io;
+use std::ops::ControlFlow;
 
 pub use compare::Compare;
 pub use layout::Layout;
@@ -94,12 +95,25 @@ impl Tracker {
         pages: &mut PageSet,
         meanwhile: &mut dyn FnMut(),
     ) -> Result<(), TrackerError> {
+        let mut on = || {
+            meanwhile();
+            ControlFlow::Continue(())
+        };
+        self.look(pages, &mut on).map(|_| ())
+    }
+
+    /// The same, but looks no further if `meanwhile` says so: pages are missing then, which the next call finds.
+    ///
+    /// # Errors
+    /// As [`Tracker::collect`].
+    pub fn look(
+        &mut self,
+        pages: &mut PageSet,
+        meanwhile: &mut dyn FnMut() -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, TrackerError> {
         match self {
-            Self::PageTables(tracker) => tracker.collect(pages),
-            Self::Compare(tracker) => {
-                tracker.collect(pages, meanwhile);
-                Ok(())
-            }
+            Self::PageTables(tracker) => tracker.collect(pages).map(ControlFlow::Continue),
+            Self::Compare(tracker) => Ok(tracker.look(pages, meanwhile)),
         }
     }
 

@@ -193,6 +193,13 @@ impl Vm for SimulatedVm {
         Ok(())
     }
 
+    fn give_up_save(&mut self) -> Result<(), GuestError> {
+        if self.ram.0.borrow().dying {
+            return Err(self.obituary());
+        }
+        Ok(())
+    }
+
     fn pause(&mut self) -> Result<(), GuestError> {
         self.ram.0.borrow_mut().running = false;
         Ok(())
