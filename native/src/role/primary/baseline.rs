@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::convergence::{BRAKE_MAX_PERCENT, Brake, Convergence, Round, Verdict};
 use super::encoding::Chunks;
 use super::trial::TrialStage;
-use super::{Engine, Fatal, Ports, Primary, alive};
+use super::{Engine, Fatal, Ports, Primary};
 use crate::checkpoint::Compression;
 use crate::control::messages::SyncProgress;
 use crate::guest::pages::PageSet;
@@ -199,13 +199,18 @@ impl<P: Ports> Primary<P> {
             self.send_chunk(engine);
             return Ok(());
         }
-        let found = self
-            .guest
-            .collect_dirty(&mut self.owed, &mut alive(engine, Some(link)));
-        if let Err(error) = found {
-            self.give_up_tracking(engine, &error);
-            return Ok(());
+        match self.look(engine)? {
+            Ok(true) => {}
+            // In the next turn the guest is stopped.
+            Ok(false) => return Ok(()),
+            Err(error) => {
+                self.give_up_tracking(engine, &error);
+                return Ok(());
+            }
         }
+        let (Some(baseline), Some(link)) = (&mut self.baseline, &mut self.link) else {
+            return Ok(());
+        };
         let left = self.owed.count();
         let hurried = self.demotion.is_some();
         let now = engine.now();

@@ -1,12 +1,26 @@
 //! Packets between the guest and the world.
 
+use std::ops::ControlFlow;
+
 use super::{Engine, Fatal, Mode, Ports, Primary};
-use crate::guest::Vm;
+use crate::clock::Clock;
+use crate::guest::{GuestError, Vm};
+use crate::hold::Hold;
 use crate::limits::{
     MIRRORED_INPUTS_MAX_BYTES, MIRRORED_PACKET_MAX_BYTES, MIRRORING_BACKLOG_MAX_BYTES,
-    PACKETS_PER_TURN,
+    NET_SOCKET_BYTES, PACKETS_PER_TURN,
 };
+use crate::release::{Device, Outlet};
 use crate::wire::ControlKind;
+
+/// A packet that the guest has sent: into the hold, or straight out if this engine runs the only copy.
+fn pass_on<D: Device>(mode: &Mode, hold: &mut Hold, outlet: &mut Outlet<D>, packet: &[u8]) {
+    match mode {
+        Mode::Solo(permit) => outlet.release_packet(permit, packet),
+        Mode::Guarded => hold.push(packet),
+        Mode::Parked | Mode::Ended => {}
+    }
+}
 
 impl<P: Ports> Primary<P> {
     /// Takes what the guest has sent: into the hold, or straight out if this engine runs the only copy.
@@ -46,19 +60,63 @@ impl<P: Ports> Primary<P> {
     }
 
     fn take_output(&mut self, engine: &mut Engine<P>) -> Result<bool, Fatal> {
-        let Some(length) = self
-            .guest
-            .receive(&mut self.packet[..])
-            .map_err(Fatal::Network)?
-        else {
-            return Ok(false);
-        };
-        match &self.mode {
-            Mode::Solo(permit) => engine.outlet.release_packet(permit, &self.packet[..length]),
-            Mode::Guarded => self.hold.push(&self.packet[..length]),
-            Mode::Parked | Mode::Ended => {}
+        let length = (self.guest.receive(&mut self.packet[..])).map_err(Fatal::Network)?;
+        if let Some(length) = length {
+            let packet = &self.packet[..length];
+            pass_on(&self.mode, &mut self.hold, &mut engine.outlet, packet);
         }
-        Ok(true)
+        Ok(length.is_some())
+    }
+
+    /// Looks which pages the guest, which runs, has written; they are owed. That may take long (`guest/dirty/compare.rs`), and the
+    /// socket takes only so much: what the guest sends meanwhile is taken. False if it has sent as much as may wait: then not all
+    /// has been looked at, and it must be stopped first.
+    pub(super) fn look(
+        &mut self,
+        engine: &mut Engine<P>,
+    ) -> Result<Result<bool, GuestError>, Fatal> {
+        let before = self.hold.packets();
+        let runs = self.halt.is_none() && !self.standing.still();
+        let Self {
+            guest,
+            owed,
+            link,
+            mode,
+            hold,
+            packet,
+            ..
+        } = self;
+        let mut failed = None;
+        let found = guest.look_for_dirty(owed, &mut |receive| {
+            engine.board.beat();
+            if let Some(link) = link {
+                link.say_alive(engine.clock.now());
+            }
+            let mut taken = 0;
+            while runs && taken < NET_SOCKET_BYTES && !hold.is_above_high_water() {
+                match receive(&mut packet[..]) {
+                    Ok(Some(length)) => {
+                        pass_on(mode, hold, &mut engine.outlet, &packet[..length]);
+                        taken += length;
+                    }
+                    Ok(None) => break,
+                    Err(error) => {
+                        failed = Some(error);
+                        return ControlFlow::Break(());
+                    }
+                }
+            }
+            if runs && hold.is_above_high_water() {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        });
+        self.count_outputs(engine, before);
+        match failed {
+            Some(error) => Err(Fatal::Network(error)),
+            None => Ok(found.map(|found| found.is_continue())),
+        }
     }
 
     /// Gives the guest what the world has sent, and the secondary a copy.

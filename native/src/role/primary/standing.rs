@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Engine, Fatal, Mode, Ports, Primary, alive};
+use super::{Engine, Fatal, Mode, Ports, Primary};
 use crate::control::State;
 use crate::control::messages::PausedFor;
 use crate::fault::{Fault, makes};
@@ -100,13 +100,12 @@ impl<P: Ports> Primary<P> {
         });
         let now = engine.now();
         if self.policy.look_due().is_some_and(|due| now >= due) {
-            let found = self
-                .guest
-                .collect_dirty(&mut self.owed, &mut alive(engine, self.link.as_mut()));
-            if let Err(error) = found {
-                return self.lose_tracking(engine, error);
+            match self.look(engine)? {
+                Ok(true) => self.policy.looked(self.owed.count(), now),
+                // It is about to be stopped.
+                Ok(false) => {}
+                Err(error) => return self.lose_tracking(engine, error),
             }
-            self.policy.looked(self.owed.count(), now);
         }
         let must_wait = match bound {
             EpochBound::Checkpoint => !self.is_ready_for_checkpoint() && self.policy.is_full(now),
