@@ -4,12 +4,14 @@
 //!  stop, save, drain, scan, copy ── cont ──► frames ──► commit sent ──► ack ──► release
 //!  └────────── the guest is paused ───────┘     │ link lost: pages are owed again, outputs wait for the next one (I5)
 //! ```
+//! Of more pages than the staging area holds, what is too much is sent before `cont`, in small parts.
 
 mod sending;
 
 use std::time::{Duration, Instant, SystemTime};
 
-use self::sending::Sending;
+pub(super) use self::sending::pages_in;
+
 use super::{Engine, Fatal, Halt, Mode, Ports, Primary, ack_timeout, alive};
 use crate::checkpoint::{Commit, Part, Stopwatch};
 use crate::clock::Clock;
@@ -122,6 +124,7 @@ impl<P: Ports> Primary<P> {
             generation: self.generation,
             epoch: self.epoch + 1,
         };
+        self.prepare_sending(engine);
         let asked_at = engine.now();
         let paused_at = engine.clock.wall();
         let mut stopwatch = Stopwatch::start(asked_at);
@@ -136,12 +139,7 @@ impl<P: Ports> Primary<P> {
         let saved_at = engine.now();
         // Powered off just before it was stopped: then this is its last checkpoint, and QEMU does not let it run on.
         self.take_events(engine);
-        let stood_still = self
-            .stood_still_at
-            .take()
-            .and_then(|at| at.duration_since(paused_at).ok());
-        stopwatch.lap(Part::Stop, asked_at + stood_still.unwrap_or_default());
-        stopwatch.lap(Part::Save, saved_at);
+        self.note_stop(&mut stopwatch, (asked_at, paused_at), saved_at);
         let all_taken = self.drain_outputs(engine)?;
         self.hold.seal(awaited.epoch);
         self.mirrored = 0;
@@ -175,41 +173,36 @@ impl<P: Ports> Primary<P> {
         if !is_first {
             engine.statistics.record_epoch(ran);
         }
-        if pages <= self.staging.pages() {
+        let excess = self.send_excess(engine, awaited, &opening);
+        if let Ok(rest) = &excess {
+            let most = self.staging.pages();
             self.staging.copy(
                 |offset, into| self.guest.capture(offset, into),
                 &self.captured,
-                0,
-                pages,
+                rest.unwrap_or(0),
+                most,
             );
-            stopwatch.lap(Part::Copy, engine.now());
-            // Nothing is encoded or sent before the guest runs again.
-            self.release(engine, runs_on, paused_at, stopwatch)?;
-            self.encode_begin(awaited, &opening);
-            self.encode_pages(engine);
-            self.send_pages(engine);
-            self.encode_state()?;
-            self.flush_link(engine);
-            self.encode_commit(engine)?;
-            self.flush_link(engine);
-        } else {
-            // More than the staging area holds: the guest waits while it is sent, which also slows its writing down.
-            let sent = self.send_in_parts(engine, awaited, &opening);
-            stopwatch.lap(Part::Copy, engine.now());
-            self.release(engine, runs_on, paused_at, stopwatch)?;
-            // Whatever became of the pages: QEMU waits until somebody reads its state, and the guest with it.
-            self.encode_state()?;
-            let sent = match sent {
-                Ok(()) => self.send_end(engine),
-                failed => {
-                    self.guest.confirm_state()?;
-                    failed
+        }
+        stopwatch.lap(Part::Copy, engine.now());
+        // Nothing more is encoded or sent before the guest runs again.
+        self.release(engine, runs_on, paused_at, stopwatch)?;
+        match excess {
+            Ok(rest) => {
+                if rest.is_none() {
+                    self.encode_begin(awaited, &opening);
                 }
-            };
-            match sent {
-                Ok(()) => {}
-                Err(Sending::Link(error)) => self.lose_link(engine, &error),
-                Err(Sending::Fatal(error)) => return Err(error),
+                self.encode_pages(engine);
+                self.send_pages(engine, rest.is_none());
+                self.encode_state()?;
+                self.flush_link(engine);
+                self.encode_commit(engine)?;
+                self.flush_link(engine);
+            }
+            Err(error) => {
+                // QEMU waits until somebody reads its state, and the guest with it.
+                self.staging.read_device_state(&mut self.guest)?;
+                self.guest.confirm_state()?;
+                self.lose_link(engine, &error);
             }
         }
         #[cfg(test)]
@@ -259,6 +252,30 @@ impl<P: Ports> Primary<P> {
         Ok(())
     }
 
+    /// The guest has been asked to stop then, by the engine's clock and by that of QEMU's events, and its state is saved: QEMU has
+    /// said when it stood still.
+    pub(super) fn note_stop(
+        &mut self,
+        stopwatch: &mut Stopwatch,
+        (asked_at, paused_at): (Instant, SystemTime),
+        saved_at: Instant,
+    ) {
+        let stood_still = self
+            .stood_still_at
+            .take()
+            .and_then(|at| at.duration_since(paused_at).ok());
+        stopwatch.lap(Part::Stop, asked_at + stood_still.unwrap_or_default());
+        stopwatch.lap(Part::Save, saved_at);
+    }
+
+    /// The guest is about to run again: how long it was paused is known when QEMU says since when. One that is to stand still for
+    /// long has been stopped for something else.
+    pub(super) fn time_pause(&mut self, paused_at: SystemTime, stopwatch: Stopwatch) {
+        if self.halt.is_none() && !self.standing.for_hold && !self.standing.for_freeze {
+            self.pause = Some((paused_at, stopwatch));
+        }
+    }
+
     /// The engine is done with guest RAM: a guest that is to run on does.
     fn release(
         &mut self,
@@ -275,9 +292,7 @@ impl<P: Ports> Primary<P> {
             self.policy.resumed(engine.now());
         }
         self.end_epoch_pause(engine)?;
-        if self.halt.is_none() && !self.standing.for_hold && !self.standing.for_freeze {
-            self.pause = Some((paused_at, stopwatch));
-        }
+        self.time_pause(paused_at, stopwatch);
         Ok(())
     }
 
@@ -297,6 +312,14 @@ impl<P: Ports> Primary<P> {
         let Some(permit) = Acked::from_frame(header, in_flight.awaited) else {
             return Err(out_of_turn);
         };
+        // Of the part that a transport keeps back nobody can say when it left.
+        let written = (self.link.as_ref()).map_or(0, |link| link.outgoing.bytes_written());
+        if !in_flight.may_be_there(written) {
+            return Err(LinkError::Turn {
+                found: FrameKind::Ack,
+                state: "the transaction has not left yet",
+            });
+        }
         let acked_at = engine.now();
         engine.outlet.release_epoch(&permit, &mut self.hold);
         self.policy.released();

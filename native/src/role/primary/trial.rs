@@ -8,11 +8,15 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Engine, Fatal, Ports, Primary, ack_timeout, alive};
+use super::commit::pages_in;
+use super::{Engine, Fatal, Ports, Primary, alive};
+use crate::checkpoint::{Part, Stopwatch};
+use crate::clock::Clock;
 use crate::guest::{AfterSave, GuestError, Vm};
 use crate::limits::TRIAL_TIMEOUT;
 use crate::link::LinkError;
-use crate::wire::{CapturedRun, ControlKind, FrameKind, Header, TrialResult, limits::MAX_HELLO};
+use crate::report;
+use crate::wire::{ControlKind, FrameKind, Header, TrialResult, limits::MAX_HELLO};
 
 /// How far the trial of a baseline is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,11 +30,6 @@ pub(super) enum TrialStage {
     },
     /// The secondary could go on with the guest.
     Passed,
-}
-
-/// Pages of `runs`.
-fn pages_in(runs: &[CapturedRun]) -> usize {
-    runs.iter().map(|run| run.pages as usize).sum()
 }
 
 impl TrialStage {
@@ -48,22 +47,39 @@ impl<P: Ports> Primary<P> {
     /// Captures the guest and has the secondary try it. The guest runs on, and so do its outputs.
     pub(super) fn begin_trial(&mut self, engine: &mut Engine<P>) -> Result<(), Fatal> {
         let runs_on = self.halt.is_none() && !self.standing.still();
-        self.guest.stop_and_save(if runs_on {
+        self.reserve_parts(engine);
+        let (asked_at, paused_at) = (engine.now(), engine.clock.wall());
+        let mut stopwatch = Stopwatch::start(asked_at);
+        if let Err(error) = self.guest.stop_and_save(if runs_on {
             AfterSave::RunOn
         } else {
             AfterSave::Stay
-        })?;
-        self.policy.interrupted(engine.now());
+        }) {
+            return self.fail_save(engine, error);
+        }
+        let saved_at = engine.now();
+        self.policy.interrupted(saved_at);
         self.take_events(engine);
+        self.note_stop(&mut stopwatch, (asked_at, paused_at), saved_at);
         self.drain_outputs(engine)?;
-        let sent = self.capture_for_trial(engine);
-        self.guest.release()?;
+        stopwatch.lap(Part::Drain, engine.now());
+        let sent = self.capture_for_trial(engine, &mut stopwatch);
+        stopwatch.lap(Part::Copy, engine.now());
+        let held = self.guest.release();
         if runs_on {
             self.policy.resumed(engine.now());
         }
+        self.time_pause(paused_at, stopwatch);
+        if let Err(error) = held {
+            return self.fail_save(engine, error);
+        }
         // It has to be read, whatever becomes of it: QEMU waits until somebody does.
-        let state = self.staging.read_device_state(&mut self.guest)?;
-        self.guest.confirm_state()?;
+        let saved = (self.staging.read_device_state(&mut self.guest))
+            .and_then(|state| self.guest.confirm_state().map(|()| state));
+        let state = match saved {
+            Ok(state) => state,
+            Err(error) => return self.fail_save(engine, error),
+        };
         match sent {
             Ok(Ok(())) => {}
             Ok(Err(error)) => self.lose_link(engine, &error),
@@ -73,13 +89,9 @@ impl<P: Ports> Primary<P> {
             }
         }
         let (generation, epoch) = (self.generation, self.epoch + 1);
+        self.encode_for_trial();
         // Both are gone if the guest powered itself off just now and that was its end.
         if let (Some(link), Some(baseline)) = (&mut self.link, &mut self.baseline) {
-            if !self.staging.runs().is_empty() {
-                let (body, runs) = (self.staging.body(), self.staging.runs());
-                baseline.note_sent(runs);
-                link.encoder().sync_pages(generation, epoch, body, runs);
-            }
             let mut encoder = link.encoder();
             for piece in self.staging.body()[state].chunks(MAX_HELLO) {
                 encoder.control(ControlKind::TrialState, generation, epoch, piece);
@@ -94,44 +106,71 @@ impl<P: Ports> Primary<P> {
         Ok(())
     }
 
-    /// Copies what the secondary lacks of a guest that stands still. What is more than the staging area holds is sent, all but
-    /// the last part.
+    /// The state could not be saved, or not so that it can be sent. A guest without a replica may be the only copy: if QEMU is well,
+    /// that ends the baseline and not the guest, which goes on as before.
+    fn fail_save(&mut self, engine: &mut Engine<P>, error: GuestError) -> Result<(), Fatal> {
+        if self.guest.give_up_save().is_err() {
+            return Err(error.into());
+        }
+        self.take_events(engine);
+        let why = format!(
+            "the guest's state cannot be saved, so no replica can be built: {}",
+            report::chain(&error)
+        );
+        self.give_up_baseline(engine, &why);
+        Ok(())
+    }
+
+    /// Copies what the secondary lacks of a guest that stands still. That for which the staging area has no room is sent, in small
+    /// parts.
     fn capture_for_trial(
         &mut self,
         engine: &Engine<P>,
+        stopwatch: &mut Stopwatch,
     ) -> Result<Result<(), LinkError>, GuestError> {
-        self.guest
-            .collect_dirty(&mut self.owed, &mut alive(engine, self.link.as_mut()))?;
-        let (most, mut from) = (self.staging.pages(), 0);
-        let mut left = self.owed.count();
-        let sent = loop {
-            let Some(next) = self.staging.copy(
+        let found = self
+            .guest
+            .collect_dirty(&mut self.owed, &mut alive(engine, self.link.as_mut()));
+        stopwatch.lap(Part::Scan, engine.now());
+        found?;
+        let (most, chunk) = (self.staging.pages(), engine.sizes.baseline_chunk_pages);
+        let mut excess = self.owed.count().saturating_sub(most);
+        let mut from = 0;
+        let mut sent = Ok(());
+        while sent.is_ok()
+            && excess > 0
+            && let Some(next) = self.staging.copy(
+                |offset, into| self.guest.capture(offset, into),
+                &self.owed,
+                from,
+                excess.min(chunk),
+            )
+        {
+            excess -= pages_in(self.staging.runs());
+            from = next;
+            self.encode_for_trial();
+            sent = self.flush_link_now(engine);
+        }
+        if sent.is_ok() {
+            self.staging.copy(
                 |offset, into| self.guest.capture(offset, into),
                 &self.owed,
                 from,
                 most,
-            ) else {
-                break Ok(());
-            };
-            left -= pages_in(self.staging.runs());
-            from = next;
-            let (Some(link), Some(baseline), true) = (&mut self.link, &mut self.baseline, left > 0)
-            else {
-                break Ok(());
-            };
+            );
+        }
+        self.owed.clear();
+        Ok(sent)
+    }
+
+    /// Makes the staged pages ready to be sent, if there is anybody who gets them.
+    fn encode_for_trial(&mut self) {
+        if let (Some(link), Some(baseline)) = (&mut self.link, &mut self.baseline) {
             let (body, runs) = (self.staging.body(), self.staging.runs());
             baseline.note_sent(runs);
             link.encoder()
                 .sync_pages(self.generation, self.epoch + 1, body, runs);
-            let flushed = link.flush_all(body, ack_timeout(engine), &engine.clock, || {
-                engine.board.beat();
-            });
-            if flushed.is_err() {
-                break flushed;
-            }
-        };
-        self.owed.clear();
-        Ok(sent)
+        }
     }
 
     /// The secondary has tried.

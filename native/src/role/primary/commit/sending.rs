@@ -6,72 +6,85 @@ use crate::link::LinkError;
 use crate::release::Awaited;
 use crate::role::primary::encoding::since;
 use crate::role::primary::{Engine, Fatal, PeerLink, Ports, Primary, ack_timeout};
-use crate::wire::Opening;
+use crate::wire::{CapturedRun, Opening};
 
-/// Why a transaction could not be sent in parts.
-pub(super) enum Sending {
-    Link(LinkError),
-    Fatal(Fatal),
+/// Pages of `runs`.
+pub(in super::super) fn pages_in(runs: &[CapturedRun]) -> usize {
+    runs.iter().map(|run| run.pages as usize).sum()
 }
 
 impl<P: Ports> Primary<P> {
-    /// All pages, as much at a time as the staging area holds.
-    pub(super) fn send_in_parts(
+    /// Whatever sending the epoch may need is there before the guest is stopped.
+    pub(super) fn prepare_sending(&mut self, engine: &Engine<P>) {
+        self.take_sample();
+        let codec = self.measured.chooser.next().codec;
+        if let Some(link) = &mut self.link {
+            link.encoder().pack_by(codec);
+        }
+        self.reserve_parts(engine);
+    }
+
+    /// Takes all the memory that encoding pages in parts may need, as they are packed now.
+    pub(in super::super) fn reserve_parts(&mut self, engine: &Engine<P>) {
+        if let Some(link) = &mut self.link {
+            let pages = engine.sizes.baseline_chunk_pages;
+            link.encoder().reserve_pages(pages);
+        }
+    }
+
+    /// Sends those of the captured pages for which the staging area has no room, while the guest waits, which also slows its
+    /// writing down; returns where the others begin, `None` if there is room for all. The parts are small, because the memory to
+    /// encode them has been taken before.
+    pub(super) fn send_excess(
         &mut self,
         engine: &Engine<P>,
         awaited: Awaited,
         opening: &Opening,
-    ) -> Result<(), Sending> {
-        // Its pages are not in the staging area any more when all of it has been sent.
+    ) -> Result<Option<usize>, LinkError> {
+        let mut excess = (self.captured.count()).saturating_sub(self.staging.pages());
+        if excess == 0 {
+            return Ok(None);
+        }
+        // They are not in the staging area any more when all of it has been sent.
         if !makes(Fault::KeepBasesOfParts) {
             self.shadow.forget();
         }
         self.encode_begin(awaited, opening);
         let mut from = 0;
-        let most = self.staging.pages();
-        while let Some(next) = self.staging.copy(
-            |offset, into| self.guest.capture(offset, into),
-            &self.captured,
-            from,
-            most,
-        ) {
+        while excess > 0
+            && let Some(next) = self.staging.copy(
+                |offset, into| self.guest.capture(offset, into),
+                &self.captured,
+                from,
+                excess.min(engine.sizes.baseline_chunk_pages),
+            )
+        {
             self.encode_pages(engine);
             self.flush_link_now(engine)?;
+            excess -= pages_in(self.staging.runs());
             from = next;
         }
-        Ok(())
+        Ok(Some(from))
     }
 
-    /// The commit, and all that has not left before it.
-    pub(super) fn send_end(&mut self, engine: &mut Engine<P>) -> Result<(), Sending> {
-        self.encode_commit(engine).map_err(Sending::Fatal)?;
-        self.flush_link_now(engine)
-    }
-
-    fn flush_link_now(&mut self, engine: &Engine<P>) -> Result<(), Sending> {
-        match &mut self.link {
-            Some(link) => link
-                .flush_all(
-                    self.staging.body(),
-                    ack_timeout(engine),
-                    &engine.clock,
-                    || engine.board.beat(),
-                )
-                .map_err(Sending::Link),
-            None => Err(Sending::Link(LinkError::Closed)),
-        }
+    /// Writes everything, and waits for it.
+    pub(in super::super) fn flush_link_now(&mut self, engine: &Engine<P>) -> Result<(), LinkError> {
+        let link = self.link.as_mut().ok_or(LinkError::Closed)?;
+        let patience = ack_timeout(engine);
+        link.flush_all(self.staging.body(), patience, &engine.clock, || {
+            engine.board.beat();
+        })
     }
 
     pub(super) fn encode_begin(&mut self, awaited: Awaited, opening: &Opening) {
-        self.take_sample();
         if let Some(link) = &mut self.link {
             link.encoder()
                 .begin(awaited.generation, awaited.epoch, opening);
         }
     }
 
-    /// The pages leave while QEMU is still letting the guest run.
-    pub(super) fn send_pages(&mut self, engine: &mut Engine<P>) {
+    /// The pages leave while QEMU is still letting the guest run; `all` of the transaction's.
+    pub(super) fn send_pages(&mut self, engine: &mut Engine<P>, all: bool) {
         let began = engine.now();
         let written = |link: &Option<PeerLink<P>>| {
             link.as_ref()
@@ -81,7 +94,7 @@ impl<P: Ports> Primary<P> {
         self.flush_link(engine);
         let bytes = written(&self.link).saturating_sub(before);
         self.measured.written(bytes, since(began, engine.now()));
-        if let Some(in_flight) = &mut self.in_flight {
+        if all && let Some(in_flight) = &mut self.in_flight {
             in_flight.burst_from = Some(began);
         }
     }
