@@ -52,7 +52,7 @@ fn every_mode_carries_the_same_connection_one_after_the_other() {
 }
 
 #[test]
-fn with_sync_commits_the_guest_stands_still_until_the_ack_and_goes_on_when_the_link_is_lost() {
+fn with_sync_commits_the_guest_stands_still_until_the_ack_also_when_the_link_is_lost() {
     in_guest_lab(|lab| {
         let proxy = Proxy::before(2);
         let second = Engine::start(&spec(lab, 2));
@@ -70,11 +70,27 @@ fn with_sync_commits_the_guest_stands_still_until_the_ack_and_goes_on_when_the_l
         first.wait_status("paused for its ack", |status| {
             status["state"] == "protected" && status["guest"] == "paused"
         });
-        // Cut off, it runs, and what it sends is held.
+        // Cut off, it stays so.
         proxy.cut();
+        let stands = |status: &Value| {
+            status["state"] == "frozen"
+                && status["guest"] == "paused"
+                && status["paused_for"] == "ack"
+        };
+        first.wait_status("frozen and paused", stands);
+        proxy.heal();
+        first.wait_state("protected");
+        traffic.flows(40);
+
+        // Nor does one run on that waited for nothing when the link was lost; it may if it is told so.
+        proxy.cut();
+        first.wait_status("frozen and paused", stands);
+        configure(&first, &json!({"commit": "pipelined"}));
         first.wait_status("frozen and running", |status| {
             status["state"] == "frozen" && status["guest"] == "running"
         });
+        configure(&first, &json!({"commit": "sync"}));
+        first.wait_status("frozen and paused", stands);
         proxy.heal();
         first.wait_state("protected");
         traffic.flows(40);

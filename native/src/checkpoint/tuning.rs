@@ -22,7 +22,8 @@ pub enum SyncMode {
 pub enum Commit {
     /// When it has been captured; only its outputs wait for the ack.
     Pipelined,
-    /// When the secondary has acknowledged: nothing that is lost at a failover was ever computed.
+    /// When the secondary has acknowledged, the original Kemari's way. Without a link it stands still: no more is lost at a
+    /// failover than what ran since the last ack.
     Sync,
 }
 

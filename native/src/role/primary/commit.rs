@@ -83,9 +83,9 @@ impl<P: Ports> Primary<P> {
     }
 
     /// When the next one is due. A guest that stands still because of what it has sent or written gains nothing by
-    /// waiting.
+    /// waiting, nor does one that must not run without a link.
     pub(super) fn checkpoint_due(&self) -> Instant {
-        if self.standing.for_hold || self.standing.for_epoch || self.standing.for_freeze {
+        if self.standing.still() {
             self.policy.last_capture()
         } else {
             self.policy.due()

@@ -233,7 +233,7 @@ impl<P: Ports> Primary<P> {
         {
             return Ok(Some(next));
         }
-        self.end_sync_pause(engine)?;
+        self.bound_sync(engine)?;
         self.bound_epoch(engine)?;
         self.throttle(engine)?;
         self.bound_freeze(engine)?;

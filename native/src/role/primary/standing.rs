@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::{Engine, Fatal, Mode, Ports, Primary};
+use crate::checkpoint::Commit;
 use crate::control::State;
 use crate::control::messages::PausedFor;
 use crate::fault::{Fault, makes};
@@ -18,7 +19,7 @@ use crate::limits::FROZEN_EPOCHS;
 pub(super) struct Standing {
     /// The hold is nearly full.
     pub(super) for_hold: bool,
-    /// Its last checkpoint is not acknowledged (`commit` is `sync`).
+    /// Its last checkpoint is not acknowledged, or none can be made (`commit` is `sync`).
     pub(super) for_ack: bool,
     /// The running epoch has reached a bound, and the one before is still on its way.
     pub(super) for_epoch: bool,
@@ -149,8 +150,7 @@ impl<P: Ports> Primary<P> {
     /// Stops a guest that has been frozen for too long: what it does is seen by nobody, its clocks and those of whom it talks to
     /// run out, and all of it is lost if the other host goes on. It runs on as soon as its outputs may go.
     pub(super) fn bound_freeze(&mut self, engine: &Engine<P>) -> Result<(), Fatal> {
-        let frozen = self.halt.is_none() && self.state().1 == State::Frozen;
-        let too_long = if frozen {
+        let too_long = if self.is_frozen() {
             let now = engine.now();
             let since = *self.standing.frozen_since.get_or_insert(now);
             let timeout = engine.tuning.freeze_timeout();
@@ -186,13 +186,31 @@ impl<P: Ports> Primary<P> {
         Ok(())
     }
 
-    /// The checkpoint for whose end the guest stands still has come to it, well or not.
-    pub(super) fn end_sync_pause(&mut self, engine: &Engine<P>) -> Result<(), Fatal> {
-        if self.standing.for_ack && self.in_flight.is_none() {
-            self.standing.for_ack = false;
-            self.run_on(engine)?;
+    /// Whether the guest is one whose last checkpoint nobody has acknowledged, and whose next one cannot be made.
+    pub(super) fn is_frozen(&self) -> bool {
+        self.halt.is_none() && self.state().1 == State::Frozen
+    }
+
+    /// With `commit` sync the guest stands still until its checkpoint is acknowledged. On a link that is lost it never will
+    /// be: then until one made with the next link is, or until the guest may go on alone.
+    pub(super) fn bound_sync(&mut self, engine: &Engine<P>) -> Result<(), Fatal> {
+        let waits = engine.tuning.commit == Commit::Sync && self.is_frozen();
+        match (waits || self.in_flight.is_some(), self.standing.for_ack) {
+            (true, false) if waits => {
+                tracing::warn!(
+                    "nothing acknowledges the guest's checkpoints, and commit is sync: it is paused until {} is back or it may \
+                     go on alone",
+                    self.peer(engine)
+                );
+                self.standing.for_ack = true;
+                self.stand_still(engine)
+            }
+            (false, true) => {
+                self.standing.for_ack = false;
+                self.run_on(engine)
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Stops the guest, for a reason that has been noted.
