@@ -1,8 +1,8 @@
 /*
  * await: watches an interface for what a guest sends after it was told to (a line on standard input), and pings the guest
  * every millisecond meanwhile. Frames that QEMU sends in its name to announce it (RARP) do not count. Prints one JSON object
- * per line of input: when the guest's first frame was there, which may be one that had waited to be released, and its first
- * answer to a ping, which it has made by itself since (monotonic clock).
+ * per line of input: when the guest's frames were there, up to its first answer to a ping, and when that was (monotonic
+ * clock). The first ones may have waited to be released, or be repeated; that answer it has made by itself since.
  * usage: await INTERFACE MAC ADDRESS
  */
 #define _GNU_SOURCE
@@ -16,7 +16,7 @@
 
 #include "clock.h"
 
-enum { FRAME_MAX_BYTES = 65536, SILENCE_MAX_US = 60000000, RARP = 0x8035, PING_EVERY_MS = 1 };
+enum { FRAME_MAX_BYTES = 65536, FRAMES_MAX = 256, SILENCE_MAX_US = 60000000, RARP = 0x8035, PING_EVERY_US = 1000 };
 
 static unsigned char frame[FRAME_MAX_BYTES];
 
@@ -47,27 +47,32 @@ static int guests_own(int descriptor, const unsigned char *mac)
 	return type == ETH_P_IP && bytes >= ETH_HLEN + (ssize_t)sizeof *ip && ip->protocol == IPPROTO_ICMP ? 2 : 1;
 }
 
-/* Until the guest has sent a frame of either kind. */
+/* Until the guest has answered a ping. Whatever else comes, a ping leaves every millisecond. */
 static void watch(int packets, int pings, const struct sockaddr_in *guest, const unsigned char *mac)
 {
 	struct pollfd waiting = { .fd = packets, .events = POLLIN };
-	long first_us = 0, answered_us = 0, begin_us = clock_us();
+	struct timespec patience = { 0 };
+	long begin_us = clock_us(), pinged_us = 0, now_us;
+	int kind = 0, frames = 0;
 
-	while (!answered_us) {
-		int kind = 0;
-		if (poll(&waiting, 1, PING_EVERY_MS) == 0) {
-			if (clock_us() - begin_us > SILENCE_MAX_US)
-				give_up("the guest answers nobody");
+	printf("{\"frames_us\":[");
+	while (kind != 2) {
+		now_us = clock_us();
+		if (now_us - begin_us > SILENCE_MAX_US)
+			give_up("the guest answers nobody");
+		if (now_us - pinged_us >= PING_EVERY_US) {
 			ping(pings, guest);
-			continue;
+			pinged_us = now_us;
 		}
+		patience.tv_nsec = (pinged_us + PING_EVERY_US - now_us) * 1000;
+		if (ppoll(&waiting, 1, &patience, NULL) <= 0)
+			continue;
 		kind = guests_own(packets, mac);
-		if (kind && !first_us)
-			first_us = clock_us();
-		if (kind == 2)
-			answered_us = clock_us();
+		now_us = clock_us();
+		if (kind && frames < FRAMES_MAX)
+			printf("%s%ld", frames++ ? "," : "", now_us);
 	}
-	printf("{\"at_us\":%ld,\"answered_at_us\":%ld}\n", first_us, answered_us);
+	printf("],\"answered_at_us\":%ld}\n", now_us);
 }
 
 int main(int argc, char **argv)

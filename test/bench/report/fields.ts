@@ -31,6 +31,7 @@ export const FIELD_NAMES = [
   'baseline_gbps',
   'scan_16gib_ms',
   'promote_to_packet_ms',
+  'promote_to_answer_ms',
   'encode_ratio',
   'monitor_ms',
   'monitor_cpu_ms',
@@ -93,7 +94,12 @@ export const FIELDS: readonly Field[] = [
     target: { most: 2 },
   },
   {
-    ...{ name: 'promote_to_packet_ms', title: "promote order to the guest's first packet", unit: 'ms' },
+    ...{ name: 'promote_to_packet_ms', title: "promote order to the guest's own first packet", unit: 'ms' },
+    measure: 'promote',
+    target: { most: 25 },
+  },
+  {
+    ...{ name: 'promote_to_answer_ms', title: 'promote order to an answer to a ping', unit: 'ms' },
     measure: 'promote',
     target: { most: 25 },
   },

@@ -22,6 +22,13 @@ const stateEntry = v.pipe(
   v.object({ timestamp: v.string(), message: v.literal('state'), state: v.string() }),
 );
 
+/** A line of the log that says from what a replica has been promoted. */
+const promotionEntry = v.pipe(
+  v.string(),
+  v.parseJson(),
+  v.object({ message: v.literal('promoted'), replayed: v.number() }),
+);
+
 /** What a process has used so far, and holds. */
 export interface Usage {
   readonly cpu_seconds: number;
@@ -108,6 +115,11 @@ export class BenchEngine {
     return parseStateTimes(await readFile(this.#log, 'utf8'));
   }
 
+  /** How many packets of the former primary's it has sent again when it was promoted, before the guest ran. */
+  async replayed(): Promise<number> {
+    return parseReplayed(await readFile(this.#log, 'utf8'));
+  }
+
   async usage(): Promise<Usage> {
     const place = this.#yard.host(this.host);
     const text = await place.run(['cat', `/proc/${this.#pid}/stat`, `/proc/${this.#pid}/status`]);
@@ -134,6 +146,17 @@ export function parseStateTimes(log: string): ReadonlyMap<string, number> {
     if (entry.success) times.set(entry.output.state, Date.parse(entry.output.timestamp));
   }
   return times;
+}
+
+/** Packets that were sent again at the last promotion, from an engine's log. */
+export function parseReplayed(log: string): number {
+  const entries = log.split('\n').flatMap((line) => {
+    const entry = v.safeParse(promotionEntry, line);
+    return entry.success ? [entry.output.replayed] : [];
+  });
+  const last = entries.at(-1);
+  if (last === undefined) throw new Error('the log does not tell of a promotion');
+  return last;
 }
 
 /** Reads /proc/PID/stat followed by /proc/PID/status. */

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { parseRedis, parseWrk } from '../loads.js';
-import { parseStateTimes, parseUsage } from './engine.js';
+import { parseReplayed, parseStateTimes, parseUsage } from './engine.js';
 import { specOf, SMALL } from './machine.js';
 import { plainCommand } from './plain-command.js';
 
@@ -71,6 +71,13 @@ test('the times of states are those of the log, the last of each', () => {
   );
   const times = parseStateTimes(log);
   expect((times.get('Receiving') ?? 0) - (times.get('InSync') ?? 0)).toBe(1000);
+});
+
+test('what a promotion has sent again is what the log says of the last one', () => {
+  const line = (replayed: number): string =>
+    JSON.stringify({ level: 'INFO', message: 'promoted', generation: 2, replayed });
+  expect(parseReplayed([line(3), 'not JSON', line(1), '{}', ''].join('\n'))).toBe(1);
+  expect(() => parseReplayed('{"message":"state"}\n')).toThrow(/does not tell/);
 });
 
 describe('what the tools say', () => {
