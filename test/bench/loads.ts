@@ -7,8 +7,16 @@ export const ECHO_PORT = 7;
 export const SERVICE_PORT = 7000;
 /** Beyond the load's own time: a guest on a busy machine may take long to begin. */
 const TOOL_MARGIN_MS = 60_000;
-const REDIS_CONNECTIONS = 16;
-const HTTP_CONNECTIONS = 16;
+
+/** Questions that are on their way at the same time. */
+export interface Breadth {
+  readonly connections: number;
+  /** On each connection, where the protocol lets a client ask on without an answer. */
+  readonly outstanding: number;
+}
+
+/** As many as a few clients have that wait for each answer. */
+export const NARROW: Breadth = { connections: 16, outstanding: 1 };
 
 const asked = v.object({
   answers: v.number(),
@@ -81,18 +89,17 @@ export function parseWrk(output: string): number {
   return Number(rate);
 }
 
-export async function http(yard: Yard, settings: Settings, address: string): Promise<number> {
+export async function http(
+  yard: Yard,
+  settings: Settings,
+  address: string,
+  { connections }: Breadth = NARROW,
+): Promise<number> {
   const url = `http://${address}/`;
   const run = (ms: number): Promise<string> => {
     // It counts in whole seconds.
     const seconds = Math.max(1, Math.round(ms / 1000));
-    const command = [
-      'wrk',
-      '--threads=1',
-      `--connections=${HTTP_CONNECTIONS}`,
-      `--duration=${seconds}s`,
-      url,
-    ];
+    const command = ['wrk', '--threads=1', `--connections=${connections}`, `--duration=${seconds}s`, url];
     return yard.client.run(command, { timeout_ms: ms + TOOL_MARGIN_MS });
   };
   await run(settings.warm_up_ms);
@@ -112,20 +119,12 @@ export async function redis(
   yard: Yard,
   settings: Settings,
   address: string,
+  { connections, outstanding }: Breadth = NARROW,
 ): Promise<ReadonlyMap<string, number>> {
   const run = (requests: number): Promise<string> => {
-    const what = [
-      '-t',
-      'set,get',
-      '-d',
-      '64',
-      '-c',
-      String(REDIS_CONNECTIONS),
-      '-n',
-      String(requests),
-      '--csv',
-    ];
-    return yard.client.run(['redis-benchmark', '-h', address, ...what], { timeout_ms: 4 * TOOL_MARGIN_MS });
+    const breadth = ['-c', connections, '-P', outstanding, '-n', requests].map(String);
+    const command = ['redis-benchmark', '-h', address, '-t', 'set,get', '-d', '64', ...breadth, '--csv'];
+    return yard.client.run(command, { timeout_ms: 4 * TOOL_MARGIN_MS });
   };
   await run(Math.ceil(settings.redis_requests / 10));
   return parseRedis(await run(settings.redis_requests));

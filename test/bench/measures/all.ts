@@ -1,8 +1,9 @@
 // Every measure, in the order in which a run makes them: those on the same guests together.
 import { baseline } from './baseline.js';
-import { cpu, interval } from './cpu.js';
+import { cpu } from './cpu.js';
 import { dirty } from './dirty.js';
 import { echo } from './echo.js';
+import { interval, intervalServices } from './interval.js';
 import { modes, servicesInModes } from './modes.js';
 import type { GuestMeasure, OwnMeasure } from './measure.js';
 import { pause } from './pause.js';
@@ -12,5 +13,12 @@ import { bulkTransfer, http, redis } from './services.js';
 
 export const OWN: readonly OwnMeasure[] = [scan];
 export const ON_SMALL: readonly GuestMeasure[] = [pause, echo, cpu, interval, dirty, modes, promote];
-export const ON_DEBIAN: readonly GuestMeasure[] = [bulkTransfer, http, redis, servicesInModes, baseline];
+export const ON_DEBIAN: readonly GuestMeasure[] = [
+  bulkTransfer,
+  http,
+  redis,
+  intervalServices,
+  servicesInModes,
+  baseline,
+];
 export const NAMES: readonly string[] = [...OWN, ...ON_SMALL, ...ON_DEBIAN].map(({ name }) => name);
