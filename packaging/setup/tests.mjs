@@ -94,7 +94,7 @@ const counts = [];
 for (const names of order) {
   const found = names.map(async (name) => {
     const count = await stages[name]();
-    // run.sh has installed what all of them need. The quick run goes without the cluster's tools, QEMU and root.
+    // run.sh has installed what all of them need. The quick run goes without the cluster's tools and QEMU.
     return { name, ...(withLab ? withoutSkips(count) : count) };
   });
   counts.push(...(await Promise.all(found)));

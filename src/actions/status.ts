@@ -68,7 +68,10 @@ const pausedFor = new Map([
     'the other host has been away for freeze_timeout; it runs on when that is back, or known to be outdated',
   ],
   ['hold', 'the outputs that wait for the other host come near hold_mib'],
-  ['ack', 'commit is sync, and the other host has not acknowledged the last checkpoint'],
+  [
+    'ack',
+    'commit is sync, and the other host has not acknowledged the last checkpoint; frozen, it runs on when that host does again, or is known to be outdated',
+  ],
   [
     'epoch',
     'it has reached epoch_age or epoch_mib (without a link: sixteen times epoch_mib), and the last checkpoint is not acknowledged',

@@ -87,6 +87,11 @@ export const engineStatus = v.object({
 });
 export type EngineStatus = v.InferOutput<typeof engineStatus>;
 
+/** Nobody acknowledges what the guest does, and so it stands still: after `freeze_timeout`, or because `commit` is sync. */
+export function standsFrozen({ state, paused_for }: Pick<EngineStatus, 'state' | 'paused_for'>): boolean {
+  return state === 'frozen' && (paused_for === 'freeze' || paused_for === 'ack');
+}
+
 export const statusReply = v.object({ status: engineStatus });
 export const promoteReply = v.object({ promoted: v.picklist(['cold', 'hot']) });
 export const demoteReply = v.object({ demoted: v.picklist(['handed-over', 'parked', 'discarded']) });

@@ -88,7 +88,7 @@ are waited for. interval: the clock asks.`,
     reloadable: true,
     short: 'What the guest does until a checkpoint is acknowledged',
     long: `pipelined: the guest runs on as soon as it is captured, and its outputs wait. sync: it stands still until the other node
-has acknowledged the checkpoint; without a link to it (frozen), until that is back or the guest may go on alone.`,
+has acknowledged the checkpoint; without a link to it (frozen), until it does so again, which can take a whole new copy, or the guest may go on alone.`,
   }),
   latency_budget: parameter({
     kind: time(MS, 0, S),

@@ -1,4 +1,4 @@
-import type { EngineStatus } from '../engine/messages.js';
+import { standsFrozen, type EngineStatus } from '../engine/messages.js';
 import { exitCode, type ExitCode } from '../pacemaker/exit-codes.js';
 import { limits } from '../common/limits.js';
 import type { SyncWord } from './durable-state.js';
@@ -67,11 +67,14 @@ export function decideMonitor(evidence: MonitorEvidence): MonitorVerdict {
     case 'protected':
       return plain(exitCode.promoted);
     case 'frozen':
-      return engine.paused_for === 'freeze'
+      return standsFrozen(engine)
         ? {
             code: exitCode.promoted,
             recurring: exitCode.degraded_promoted,
-            reason: 'frozen for freeze_timeout: the guest is paused until the other node is back',
+            reason:
+              engine.paused_for === 'freeze'
+                ? 'frozen for freeze_timeout: the guest is paused until the other node is back'
+                : 'frozen, and commit is sync: the guest is paused until the other node is back',
           }
         : plain(exitCode.promoted);
     case 'solo':

@@ -1,4 +1,4 @@
-import type { EngineState, EngineStatus } from '../engine/messages.js';
+import { standsFrozen, type EngineState, type EngineStatus } from '../engine/messages.js';
 import type { Phase } from './decide-monitor.js';
 import type { SyncWord } from './durable-state.js';
 
@@ -50,7 +50,7 @@ export function decideShown({ phase, engine, sync, frozen_since }: ShownEvidence
       return `${engine.state}${lag}`;
     case 'frozen':
       // The clocks of one that is paused are behind by more each second, and nobody can do anything about that.
-      return `frozen${since(frozen_since)}${engine.paused_for === 'freeze' ? ', paused' : lag}`;
+      return `frozen${since(frozen_since)}${standsFrozen(engine) ? ', paused' : lag}`;
     case 'syncing':
       return `syncing ${percent}%${lag}`;
     case 'receiving':

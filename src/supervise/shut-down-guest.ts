@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { messageOf } from '../common/error.js';
 import { limits } from '../common/limits.js';
-import type { EngineState } from '../engine/messages.js';
+import { standsFrozen, type EngineState } from '../engine/messages.js';
 import type { EngineSession } from './engine-session.js';
 import type { Ledger } from './ledger.js';
 
@@ -30,7 +30,7 @@ export async function shutDownGuest(
       );
     } else if (!RUNNING.includes(engine.state)) return;
     // One that is paused because nobody acknowledges its outputs would not hear it.
-    if (engine.paused_for === 'freeze') await session.configure({ freeze_timeout_ms: 0 });
+    if (standsFrozen(engine)) await session.configure({ freeze_timeout_ms: 0, commit: 'pipelined' });
     await session.pressPowerButton();
     log.info('the guest has been asked to power itself off');
     if (await ended(session, deadline)) log.info('the guest has powered itself off');

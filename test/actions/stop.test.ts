@@ -84,15 +84,18 @@ test('a frozen guest, whose end nobody acknowledges, is not waited for after it 
   expect(await host.state()).toMatchObject({ sync: 'protected', generation: 2 });
 });
 
-test('a guest that is paused because it has been frozen for long runs on, so that it can be shut down', async () => {
-  const status = { role: 'primary', state: 'frozen', generation: 2, guest: 'paused', paused_for: 'freeze' };
-  const host = await Host.create({ status });
-  await host.run('start');
-  await host.awaitScore('10000');
-  expect(await host.run('monitor', { OCF_RESKEY_CRM_meta_interval: '5000' })).toMatchObject({ code: 191 });
-  expect(await host.run('stop', { OCF_RESKEY_CRM_meta_timeout: '30000' })).toMatchObject({ code: 0 });
-  expect(await orders(host)).toEqual(['configure', 'press-power-button', 'stop']);
-});
+test.each(['freeze', 'ack'])(
+  'a frozen guest that is paused (%s) runs on, so that it can be shut down',
+  async (paused_for) => {
+    const status = { role: 'primary', state: 'frozen', generation: 2, guest: 'paused', paused_for };
+    const host = await Host.create({ status });
+    await host.run('start');
+    await host.awaitScore('10000');
+    expect(await host.run('monitor', { OCF_RESKEY_CRM_meta_interval: '5000' })).toMatchObject({ code: 191 });
+    expect(await host.run('stop', { OCF_RESKEY_CRM_meta_timeout: '30000' })).toMatchObject({ code: 0 });
+    expect(await orders(host)).toEqual(['configure', 'press-power-button', 'stop']);
+  },
+);
 
 test('a guest that does not listen is ended like by a power cut, in time', async () => {
   const host = await Host.create({ status: protectedPrimary, deaf: true });

@@ -37,13 +37,10 @@ test('what is outdated or lost, and clocks that are behind, are named', () => {
   expect(shown('empty', { sync: 'outdated' })).toBe('outdated');
   expect(shown('protected', {}, 999)).toBe('protected');
   expect(shown('frozen', {}, 3200)).toBe('frozen, clocks 3 s behind');
-  const engine = {
-    state: 'frozen',
-    sync_progress: null,
-    guest_lag_ms: 64_000,
-    paused_for: 'freeze',
-  } as const;
-  expect(shown('frozen', { engine })).toBe('frozen, paused');
+  for (const paused_for of ['freeze', 'ack']) {
+    const engine = { state: 'frozen', sync_progress: null, guest_lag_ms: 64_000, paused_for } as const;
+    expect(shown('frozen', { engine })).toBe('frozen, paused');
+  }
   expect(shown('protected', { phase: 'lost' })).toBe('lost');
   expect(decideShown({ phase: 'starting', engine: undefined, sync: 'none' })).toBeNull();
 });

@@ -284,12 +284,16 @@ describe('decideMonitor', () => {
       expect(decideMonitor({ ...left, sync })).toMatchObject({ code: 0, recurring: 0 });
   });
 
-  test('a frozen guest that is paused is a degraded one that lives: nothing restarts it', () => {
-    const engine = status({ role: 'primary', state: 'frozen', guest: 'paused', paused_for: 'freeze' });
+  test.each(['freeze', 'ack'])('a frozen guest that is paused (%s) is degraded and lives', (paused_for) => {
+    const engine = status({ role: 'primary', state: 'frozen', guest: 'paused', paused_for });
     const verdict = decideMonitor({ phase: 'running', engine, was_promoted: true, failure: undefined });
     expect(verdict).toMatchObject({ code: 8, recurring: 191 });
     expect(verdict.reason).toContain('the guest is paused until the other node is back');
     expect(Buffer.byteLength(verdict.reason ?? '')).toBeLessThanOrEqual(128);
+    // For a checkpoint that is on its way it is paused for moments only.
+    const waits = status({ role: 'primary', state: 'protected', guest: 'paused', paused_for: 'ack' });
+    const well = decideMonitor({ phase: 'running', engine: waits, was_promoted: true, failure: undefined });
+    expect(well).toMatchObject({ code: 8, recurring: 8 });
   });
 
   test.each([

@@ -50,6 +50,8 @@ pub enum Start {
 
 /// Between two looks at whether QEMU has given a save up.
 const SAVE_LOOK: Duration = Duration::from_millis(10);
+/// How long that may take. With the wait for the save itself it is less than what a monitor takes for a stuck engine.
+const GIVE_UP_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// A running QEMU.
 #[derive(Debug)]
@@ -250,14 +252,18 @@ impl Guest {
             tracker.end_pause();
         }
         self.gate.open().map_err(call("fcntl(F_SETPIPE_SZ)"))?;
-        let deadline = Instant::now() + QMP_TIMEOUT;
-        // One that has failed in the middle keeps its end of the pipe.
+        let deadline = Instant::now() + GIVE_UP_TIMEOUT;
+        // One that has failed in the middle keeps its end of the pipe, and one whose end is closed may yet say nothing.
         while self.monitor.awaits_save()? {
             let mut waste = [0; 16 << 10];
-            let soon = Instant::now() + SAVE_LOOK;
-            match self.gate.read(&mut waste, soon.min(deadline)) {
-                Err(error) if error.kind() == io::ErrorKind::TimedOut && soon < deadline => {}
-                Ok(_) => std::thread::yield_now(),
+            let now = Instant::now();
+            if now >= deadline {
+                let error = io::ErrorKind::TimedOut.into();
+                return Err(call("waiting for the end of a save that has failed")(error));
+            }
+            match self.gate.read(&mut waste, now + SAVE_LOOK) {
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => {}
+                Ok(_) => std::thread::sleep(SAVE_LOOK),
                 Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {}
                 Err(error) => return Err(call("reading the guest's device state")(error)),
             }

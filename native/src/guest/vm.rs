@@ -67,7 +67,7 @@ pub type Receive<'a> = dyn Fn(&mut [u8]) -> io::Result<Option<usize>> + 'a;
 pub type Meanwhile<'a> = dyn FnMut(&Receive<'_>) -> ControlFlow<()> + 'a;
 
 /// A guest and whoever runs it. What each call does and reports is said at [`Guest`]'s methods of the same name. A
-/// [`GuestError`] means that the state of the guest is not known any more.
+/// [`GuestError`] means that the state of the guest is not known any more, unless [`Vm::give_up_save`] then succeeds.
 #[expect(clippy::missing_errors_doc, reason = "said once, at the trait")]
 pub trait Vm {
     /// Its RAM.

@@ -52,6 +52,11 @@ impl InFlight {
         self.burst_from.map(|at| (bytes, at))
     }
 
+    /// Whether the primary was solo when it was made, and nobody can have the whole of it.
+    fn may_end_solo(&self) -> bool {
+        self.may_fall_back() && self.commit_ends_at.is_none()
+    }
+
     /// Whether the secondary may have the whole transaction.
     fn may_be_there(&self, sent: u64) -> bool {
         self.commit_ends_at.is_some_and(|end| sent >= end)
@@ -101,7 +106,15 @@ impl<P: Ports> Primary<P> {
                 None
             }
         };
-        self.capture_and_send(engine, fallback)
+        match self.capture_and_send(engine, fallback) {
+            // Nobody has been promised anything yet.
+            Err(Fatal::Guest(error))
+                if self.in_flight.as_ref().is_some_and(InFlight::may_end_solo) =>
+            {
+                self.fail_save(engine, error)
+            }
+            sent => sent,
+        }
     }
 
     /// A checkpoint of a guest that has a replica.
@@ -131,11 +144,18 @@ impl<P: Ports> Primary<P> {
         let commit = engine.tuning.commit;
         let goes_on = self.halt.is_none() || makes(Fault::RunOnAlthoughHalted);
         let runs_on = goes_on && !self.standing.still() && commit == Commit::Pipelined;
-        self.guest.stop_and_save(if runs_on {
+        if let Err(error) = self.guest.stop_and_save(if runs_on {
             AfterSave::RunOn
         } else {
             AfterSave::Stay
-        })?;
+        }) {
+            let Some(permit) = fallback else {
+                return Err(error.into());
+            };
+            self.mode = Mode::Solo(permit);
+            self.replica_holder = None;
+            return self.fail_save(engine, error);
+        }
         let saved_at = engine.now();
         // Powered off just before it was stopped: then this is its last checkpoint, and QEMU does not let it run on.
         self.take_events(engine);

@@ -21,6 +21,8 @@ pub(super) struct Standing {
     pub(super) for_hold: bool,
     /// Its last checkpoint is not acknowledged, or none can be made (`commit` is `sync`).
     pub(super) for_ack: bool,
+    /// That waits for a link.
+    ack_is_late: bool,
     /// The running epoch has reached a bound, and the one before is still on its way.
     pub(super) for_epoch: bool,
     /// Its outputs have gone nowhere for too long.
@@ -195,21 +197,22 @@ impl<P: Ports> Primary<P> {
     /// be: then until one made with the next link is, or until the guest may go on alone.
     pub(super) fn bound_sync(&mut self, engine: &Engine<P>) -> Result<(), Fatal> {
         let waits = engine.tuning.commit == Commit::Sync && self.is_frozen();
-        match (waits || self.in_flight.is_some(), self.standing.for_ack) {
-            (true, false) if waits => {
-                tracing::warn!(
-                    "nothing acknowledges the guest's checkpoints, and commit is sync: it is paused until {} is back or it may \
-                     go on alone",
-                    self.peer(engine)
-                );
-                self.standing.for_ack = true;
-                self.stand_still(engine)
-            }
-            (false, true) => {
-                self.standing.for_ack = false;
-                self.run_on(engine)
-            }
-            _ => Ok(()),
+        let waited = std::mem::replace(&mut self.standing.ack_is_late, waits);
+        if waits && !waited {
+            tracing::warn!(
+                "nothing acknowledges the guest's checkpoints, and commit is sync: it is paused until {} does again or it may go \
+                 on alone",
+                self.peer(engine)
+            );
+        }
+        let stands = waits || (self.standing.for_ack && self.in_flight.is_some());
+        if std::mem::replace(&mut self.standing.for_ack, stands) == stands {
+            return Ok(());
+        }
+        if stands {
+            self.stand_still(engine)
+        } else {
+            self.run_on(engine)
         }
     }
 

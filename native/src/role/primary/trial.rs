@@ -108,7 +108,11 @@ impl<P: Ports> Primary<P> {
 
     /// The state could not be saved, or not so that it can be sent. A guest without a replica may be the only copy: if QEMU is well,
     /// that ends the baseline and not the guest, which goes on as before.
-    fn fail_save(&mut self, engine: &mut Engine<P>, error: GuestError) -> Result<(), Fatal> {
+    pub(super) fn fail_save(
+        &mut self,
+        engine: &mut Engine<P>,
+        error: GuestError,
+    ) -> Result<(), Fatal> {
         if self.guest.give_up_save().is_err() {
             return Err(error.into());
         }
@@ -118,7 +122,7 @@ impl<P: Ports> Primary<P> {
             report::chain(&error)
         );
         self.give_up_baseline(engine, &why);
-        Ok(())
+        self.run_on(engine)
     }
 
     /// Copies what the secondary lacks of a guest that stands still. That for which the staging area has no room is sent, in small
