@@ -19,8 +19,8 @@ export async function measureAll(yard: Yard, wanted: Arguments, narrator: Narrat
   const findings = new Findings();
   const failures: string[] = [];
   let accel: string | undefined;
-  const isWanted = ({ name, onlyByName = false }: Measure): boolean =>
-    wanted.only.length === 0 ? !onlyByName : wanted.only.includes(name);
+  const isWanted = ({ name, onlyByName = false, isLong = false }: Measure): boolean =>
+    wanted.only.length === 0 ? !onlyByName && !(isLong && wanted.quick) : wanted.only.includes(name);
 
   // A measure that fails leaves its figures out, and the others alone.
   const attempt = async (measure: Measure, work: () => Promise<void>): Promise<void> => {

@@ -14,7 +14,7 @@ const WHAT = `every ${INTERVAL_MS} ms`;
 const WIDE_HTTP: Breadth = { connections: 256, outstanding: 1 };
 const WIDE_REDIS: Breadth = { connections: 64, outstanding: 32 };
 /** Of as many outstanding requests each, redis-benchmark has to make more of them to last as long. */
-const MORE_REQUESTS = 10;
+const MORE_REQUESTS = 4;
 
 /** Has the protected guest checkpointed at that interval while `work` is done; it is left as it was. */
 async function atInterval({ pair }: Stage, work: () => Promise<void>): Promise<void> {
@@ -64,6 +64,7 @@ export const intervalServices: GuestMeasure = {
   name: 'interval-services',
   title: `services, a checkpoint ${WHAT}`,
   on: 'debian',
+  isLong: true,
   run: (stage, settings, findings) =>
     atInterval(stage, async () => {
       const worst = (name: FieldName, ratios: readonly number[]): void => {

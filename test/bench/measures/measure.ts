@@ -10,6 +10,8 @@ interface Named {
   readonly title: string;
   /** It compares settings and takes minutes: made only if it is asked for. */
   readonly onlyByName?: boolean;
+  /** A quick run has no time for it. */
+  readonly isLong?: boolean;
 }
 
 /** Works on the guests of a stage. */
