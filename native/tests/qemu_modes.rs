@@ -3,7 +3,7 @@
 mod common;
 
 use common::client::{Flood, Traffic};
-use common::engine::{Engine, protected_pair, proxied_spec, spec};
+use common::engine::{Engine, protected_pair, protected_pair_of, proxied_spec, spec};
 use common::proxy::Proxy;
 use common::{eventually, in_guest_lab};
 use serde_json::{Value, json};
@@ -15,10 +15,15 @@ fn configure(engine: &Engine, tuning: &Value) -> Value {
     ok["configured"].take()
 }
 
-#[test]
-fn every_mode_carries_the_same_connection_one_after_the_other() {
+/// One connection through every mode, a failover and a new replica.
+fn every_mode(tracker: &str) {
     in_guest_lab(|lab| {
-        let (first, second, mut traffic) = protected_pair(lab);
+        let of = |number| {
+            let mut spec = spec(lab, number);
+            spec["machine"]["tracker"] = json!(tracker);
+            spec
+        };
+        let (first, second, mut traffic) = protected_pair_of([of(1), of(2)]);
         for sync_mode in ["event", "interval", "adaptive"] {
             for commit in ["sync", "pipelined"] {
                 let wanted = json!({"sync_mode": sync_mode, "commit": commit, "interval_ms": 10});
@@ -44,11 +49,21 @@ fn every_mode_carries_the_same_connection_one_after_the_other() {
         second.wait_state("in-sync");
         second.promote("hot", 2).expect("hot");
         assert_eq!(second.status()["tuning"], tuning);
-        let _again = Engine::start(&spec(lab, 1));
+        let _again = Engine::start(&of(1));
         second.wait_state("protected");
         traffic.flows(40);
         traffic.finish();
     });
+}
+
+#[test]
+fn every_mode_carries_the_same_connection_one_after_the_other() {
+    every_mode("pagemap-scan");
+}
+
+#[test]
+fn every_mode_carries_it_when_all_of_ram_is_compared() {
+    every_mode("compare");
 }
 
 #[test]

@@ -358,7 +358,12 @@ impl Drop for Engine {
 
 /// Two engines, and a client whose guest the first runs and the second protects.
 pub fn protected_pair(lab: &Lab) -> (Engine, Engine, Traffic) {
-    let (first, second) = (Engine::start(&spec(lab, 1)), Engine::start(&spec(lab, 2)));
+    protected_pair_of([1, 2].map(|number| spec(lab, number)))
+}
+
+/// The same of such specifications.
+pub fn protected_pair_of([first, second]: [Value; 2]) -> (Engine, Engine, Traffic) {
+    let (first, second) = (Engine::start(&first), Engine::start(&second));
     first.promote("cold", 1).expect("cold");
     first.wait_state("protected");
     let mut traffic = Traffic::start();
