@@ -29,6 +29,8 @@ pub(crate) enum Fault {
     NoReplay,
     /// The same is not kept in the first place.
     KeepNoOutputs,
+    /// What the guest sends while its written pages are looked for is left in its socket.
+    NoDrainWhileLooking,
     /// The last checkpoint of a guest is the last, although the hold had no room for all that the guest has sent.
     LastAlthoughOutputsWait,
     /// A transaction is sent of a guest that was not held while its RAM was read.

@@ -90,6 +90,11 @@ fn a_last_checkpoint_that_leaves_outputs_behind_is_seen() {
 }
 
 #[test]
+fn outputs_that_are_not_taken_while_written_pages_are_looked_for_are_seen() {
+    is_found(Fault::NoDrainWhileLooking, &[NoOutputLost]);
+}
+
+#[test]
 fn the_state_of_a_guest_that_died_while_it_was_saved_is_seen() {
     is_found(Fault::CommitUnconfirmed, &[AllOrNothing]);
 }

@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 
 use super::{Engine, Fatal, Mode, Ports, Primary};
 use crate::clock::Clock;
+use crate::fault::{Fault, makes};
 use crate::guest::{GuestError, Vm};
 use crate::hold::Hold;
 use crate::limits::{
@@ -76,7 +77,8 @@ impl<P: Ports> Primary<P> {
         engine: &mut Engine<P>,
     ) -> Result<Result<bool, GuestError>, Fatal> {
         let before = self.hold.packets();
-        let runs = self.halt.is_none() && !self.standing.still();
+        let drains = !makes(Fault::NoDrainWhileLooking);
+        let runs = drains && self.halt.is_none() && !self.standing.still();
         let Self {
             guest,
             owed,

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::io;
+use std::ops::ControlFlow;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
@@ -11,7 +12,7 @@ use crate::fault::{Fault, rarely};
 use crate::guest::clock::{CapturedAt, GuestTime};
 use crate::guest::dirty::TrackerError;
 use crate::guest::pages::PageSet;
-use crate::guest::{AfterSave, GuestError, Ram, RunState, Start, Trial, Vm};
+use crate::guest::{AfterSave, GuestError, Meanwhile, Ram, RunState, Start, Trial, Vm};
 use crate::qmp::GuestEvent;
 use crate::simulation::invariant::Invariant;
 use crate::simulation::stamp::Stamp;
@@ -254,6 +255,25 @@ impl Vm for SimulatedVm {
         pages.union_with(&machine.dirty);
         machine.dirty.clear();
         Ok(())
+    }
+
+    fn look_for_dirty(
+        &mut self,
+        pages: &mut PageSet,
+        meanwhile: &mut Meanwhile<'_>,
+    ) -> Result<ControlFlow<()>, GuestError> {
+        // Now and then it takes as long as a comparison of all of RAM: for more packets than the socket holds.
+        let usually = rarely(8, Fault::NoDrainWhileLooking, 1);
+        if !self.world.calm.get() && self.world.one_in(usually) {
+            for _ in 0..self.world.below(8) {
+                if meanwhile(&|into| self.receive(into)).is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
+                self.ram.0.borrow_mut().chatter(&self.world);
+            }
+        }
+        let found = self.collect_dirty(pages, &mut || ());
+        found.map(ControlFlow::Continue)
     }
 
     fn time(&self) -> Option<GuestTime> {
