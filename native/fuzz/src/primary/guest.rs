@@ -6,15 +6,17 @@ use std::io;
 use std::rc::Rc;
 use std::time::SystemTime;
 
+use kemari_engine::clock::Clock;
 use kemari_engine::guest::clock::{CapturedAt, GuestTime};
 use kemari_engine::guest::pages::PageSet;
-use kemari_engine::guest::{AfterSave, GuestError, RunState, Vm};
+use kemari_engine::guest::{AfterSave, GuestError, Ram, RunState, Vm};
+use kemari_engine::limits::PAGE_BYTES;
 use kemari_engine::qmp::GuestEvent;
 use kemari_engine::spec::Spec;
 use kemari_engine::wire::Fingerprint;
 
 use super::pauses::Pauses;
-use crate::ports::{Memory, PAGES};
+use crate::ports::{Hands, Memory, PAGES};
 
 /// What the guest is at.
 #[derive(Default)]
@@ -25,16 +27,54 @@ pub(super) struct Life {
     /// Both when it was stopped last.
     pub(super) at_stop: (u64, u64),
     pub(super) dirty: Vec<usize>,
+    /// Pages that it writes to until it stands still the next time.
+    pub(super) burst: usize,
     pub(super) news: VecDeque<GuestEvent>,
     pub(super) pauses: Pauses,
     /// It stands still for good.
     pub(super) over: bool,
+    /// It is to run on when what was saved of it has been read.
+    runs_on: bool,
 }
+
+impl Life {
+    /// Writes to pages here and there what nothing makes shorter.
+    fn write_much(&mut self, memory: &mut Memory) {
+        for number in 0..std::mem::take(&mut self.burst).min(PAGES) {
+            let page = number * APART % PAGES;
+            let mut word = self.sent * PAGES as u64 + page as u64;
+            let noise = [0; PAGE_BYTES].map(|_: u8| {
+                word = word.wrapping_mul(MULTIPLIER).wrapping_add(INCREMENT);
+                word.to_le_bytes()[7]
+            });
+            memory.copy_in(page * PAGE_BYTES, &noise);
+            self.dirty.push(page);
+        }
+    }
+}
+
+/// Pages from one that is written to the next: none of them are neighbours, and all get their turn.
+const APART: usize = 5;
+/// Of Knuth's MMIX generator of pseudo-random numbers.
+const MULTIPLIER: u64 = 6_364_136_223_846_793_005;
+/// The same.
+const INCREMENT: u64 = 1_442_695_040_888_963_407;
 
 /// It runs already.
 pub(super) struct Busy {
     pub(super) memory: Memory,
     pub(super) life: Rc<RefCell<Life>>,
+    pub(super) clock: Hands,
+}
+
+impl Busy {
+    /// Says as QEMU does that it runs.
+    fn say_resumed(&self) {
+        let since = self.clock.wall().duration_since(SystemTime::UNIX_EPOCH);
+        let at = since.expect("after 1970");
+        let mut life = self.life.borrow_mut();
+        life.news.push_back(GuestEvent::Resumed(at));
+    }
 }
 
 impl Vm for Busy {
@@ -67,14 +107,20 @@ impl Vm for Busy {
     fn deliver(&self, _: &[u8]) -> io::Result<bool> {
         Ok(true)
     }
-    fn stop_and_save(&mut self, _: AfterSave) -> Result<(), GuestError> {
+    fn stop_and_save(&mut self, after: AfterSave) -> Result<(), GuestError> {
         let life = &mut *self.life.borrow_mut();
+        life.write_much(&mut self.memory);
+        life.runs_on = after == AfterSave::RunOn;
         life.at_stop = (life.sent, life.taken);
         life.pauses.begin();
         Ok(())
     }
     fn release(&mut self) -> Result<(), GuestError> {
         self.life.borrow_mut().pauses.end();
+        let runs_on = std::mem::take(&mut self.life.borrow_mut().runs_on);
+        if runs_on {
+            self.say_resumed();
+        }
         Ok(())
     }
     fn read_device_state(&mut self, into: &mut [u8]) -> Result<usize, GuestError> {
@@ -93,6 +139,7 @@ impl Vm for Busy {
     }
     fn resume(&mut self) -> Result<(), GuestError> {
         assert!(!self.life.borrow().over, "it does not run again");
+        self.say_resumed();
         Ok(())
     }
     fn track(&mut self) -> Result<(), GuestError> {
@@ -104,9 +151,11 @@ impl Vm for Busy {
         pages: &mut PageSet,
         _: &mut dyn FnMut(),
     ) -> Result<(), GuestError> {
-        for page in self.life.borrow_mut().dirty.drain(..) {
+        let life = &mut *self.life.borrow_mut();
+        for page in life.dirty.drain(..) {
             pages.insert(page..page + 1);
         }
+        life.pauses.pages = pages.count();
         Ok(())
     }
     fn load(&mut self, _: &[u8], _: CapturedAt) -> Result<(), GuestError> {

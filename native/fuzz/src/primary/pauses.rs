@@ -4,20 +4,23 @@
 #[derive(Debug, Default)]
 pub(super) struct Pauses {
     before: usize,
-    /// Calls of the allocator in each of them.
-    pub(super) allocations: Vec<usize>,
+    /// Pages of the one that goes on.
+    pub(super) pages: usize,
+    /// Pages of each of them, and calls of the allocator in it.
+    pub(super) all: Vec<(usize, usize)>,
 }
 
 impl Pauses {
     /// It has been stopped.
     pub(super) fn begin(&mut self) {
-        self.allocations.reserve(1);
+        self.all.reserve(1);
         self.before = asked_for();
     }
 
     /// It may run on.
     pub(super) fn end(&mut self) {
-        self.allocations.push(asked_for() - self.before);
+        let asked = asked_for() - self.before;
+        self.all.push((self.pages, asked));
     }
 }
 

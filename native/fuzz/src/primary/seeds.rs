@@ -3,7 +3,7 @@
 use kemari_engine::wire::{FrameKind, Refuse, RefuseCode, ReplicaHeld, TrialResult, Welcome};
 use uuid::Uuid;
 
-use super::{DEMOTE, ENTER_SOLO, PASS, POWER_OFF, WORLD, WRITE};
+use super::{BURST, DEMOTE, ENTER_SOLO, PASS, POWER_OFF, WORLD, WRITE};
 
 /// A secondary's answer to a greeting.
 fn welcome(replica: Option<ReplicaHeld>) -> Vec<u8> {
@@ -33,7 +33,8 @@ fn tried(failure: Option<&str>) -> Vec<u8> {
     )
 }
 
-/// A guest that is moved, one that ends, one whose replica is outdated; a secondary that cannot, and one that comes back.
+/// A guest that is moved, one that ends, one whose replica is outdated; a secondary that cannot, and one that comes back; a guest
+/// that writes more than can be staged.
 pub fn seeds() -> Vec<Vec<u8>> {
     let said = |kind| input(kind, &[]);
     let ack = || said(FrameKind::Ack);
@@ -91,12 +92,21 @@ pub fn seeds() -> Vec<Vec<u8>> {
         welcome(Some(held)),
         epoch(),
     ];
+    let large = [
+        happens(BURST, 7),
+        replica(),
+        happens(BURST, 5),
+        epoch(),
+        happens(BURST, 32),
+        epoch(),
+    ];
     [
         moved.concat(),
         ended.concat(),
         outdated.concat(),
         unable.concat(),
         back.concat(),
+        large.concat(),
     ]
     .into()
 }
