@@ -4,7 +4,9 @@
 //!  stop, save, drain, scan, copy ── cont ──► frames ──► commit sent ──► ack ──► release
 //!  └────────── the guest is paused ───────┘     │ link lost: pages are owed again, outputs wait for the next one (I5)
 //! ```
-//! Of more pages than the staging area holds, what is too much is sent before `cont`, in small parts.
+//! Of more pages than the staging area holds, what is too much is sent before `cont`, in small parts. The memory to encode a part
+//! has been taken before the stop; TLS takes some more for each record, and gives it back when the kernel has that. Otherwise nothing
+//! is allocated in a pause.
 
 mod sending;
 
