@@ -92,26 +92,30 @@ impl Before {
 }
 
 fn kinds(told: &[u8]) -> Vec<FrameKind> {
-    let kinds = headings(told).into_iter().filter_map(|(number, _)| {
+    let kinds = headings(told).0.into_iter().filter_map(|(number, _)| {
         let mut known = TOLD.into_iter();
         known.find(|kind| *kind as u8 == number)
     });
     kinds.collect()
 }
 
-/// The kinds of whole frames, and the generations and epochs that they belong to.
-pub fn headings(wire: &[u8]) -> Vec<(u8, (u64, u64))> {
+/// The kinds of the whole frames at the beginning, with the generations and epochs that they belong to; and the bytes of all of
+/// them.
+pub fn headings(wire: &[u8]) -> (Vec<(u8, (u64, u64))>, usize) {
     let (mut rest, mut headings) = (wire, Vec::new());
     while let Some((header, later)) = rest.split_first_chunk::<HEADER_BYTES>() {
         let number = |at: usize| {
             let bytes = header[at..].first_chunk().expect("eight bytes of 64");
             u64::from_le_bytes(*bytes)
         };
-        headings.push((header[6], (number(16), number(24))));
         let length = u32::from_le_bytes([header[12], header[13], header[14], header[15]]);
-        rest = &later[length as usize..];
+        let Some((_, later)) = later.split_at_checked(length as usize) else {
+            break;
+        };
+        headings.push((header[6], (number(16), number(24))));
+        rest = later;
     }
-    headings
+    (headings, wire.len() - rest.len())
 }
 
 /// What a secondary tells.

@@ -32,6 +32,9 @@ pub const STATE_MAX_BYTES: usize = 16 << 10;
 /// The largest frame that a target makes is far below it.
 pub const READER_BYTES: usize = 256 << 10;
 
+/// What a peer reads at once of a connection that was full.
+const READ_BYTES: usize = 1 << 10;
+
 /// Guest RAM.
 #[derive(Clone)]
 pub struct Memory(pub Rc<RefCell<Vec<u8>>>);
@@ -84,6 +87,8 @@ impl Clock for Hands {
 pub struct Wire {
     pub said: Rc<RefCell<VecDeque<u8>>>,
     pub told: Rc<RefCell<Vec<u8>>>,
+    /// Bytes that it takes until the peer has read some; `None` if nothing ever fills it.
+    pub room: Rc<Cell<Option<usize>>>,
 }
 
 impl Read for Wire {
@@ -97,7 +102,12 @@ impl Read for Wire {
 
 impl Write for Wire {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.told.borrow_mut().write(bytes)
+        let taken = self.room.get().unwrap_or(usize::MAX).min(bytes.len());
+        if taken == 0 {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        self.room.set(self.room.get().map(|room| room - taken));
+        self.told.borrow_mut().write(&bytes[..taken])
     }
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
@@ -106,6 +116,8 @@ impl Write for Wire {
 
 impl Transport for Wire {
     fn wait_writable(&mut self, _: Duration) -> io::Result<()> {
+        // Whoever waits for it has the peer read on.
+        self.room.set(self.room.get().map(|room| room + READ_BYTES));
         Ok(())
     }
     fn wants_write(&self) -> bool {

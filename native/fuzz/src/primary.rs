@@ -34,6 +34,8 @@ pub use self::seeds::seeds;
 use crate::frames::{frame, headings};
 use crate::ports::{Hands, Memory, PAGES, Wire, engine};
 
+/// The flag of a frame that belongs to the epoch after the one that was told last.
+const NEXT_EPOCH: u8 = 1 << 3;
 /// Time passes: four milliseconds for each of the flags.
 const PASS: u8 = 0xf0;
 /// The supervisor wants the guest elsewhere.
@@ -48,6 +50,8 @@ const WRITE: u8 = 0xf4;
 const WORLD: u8 = 0xf5;
 /// The guest is going to write to as many pages as the flags say before it stands still the next time.
 const BURST: u8 = 0xf6;
+/// From now on the connection takes sixteen bytes in a turn for each of the flags; all that there are if it has none.
+const NARROW: u8 = 0xf7;
 
 /// How long a turn takes.
 const TURN: Duration = Duration::from_millis(2);
@@ -69,6 +73,8 @@ struct Host {
     life: Rc<RefCell<Life>>,
     gate: Gate,
     wire: Wire,
+    /// Bytes that the connection takes in a turn.
+    room: Option<usize>,
     orders: Sender<Order>,
     sequence: Rc<Cell<u64>>,
     /// What was told last that wants an answer.
@@ -120,6 +126,7 @@ impl Host {
             life,
             gate,
             wire,
+            room: None,
             orders,
             sequence,
             place: (1, 1),
@@ -147,14 +154,17 @@ impl Host {
         }
     }
 
+    /// The secondary acknowledges what was told of this place, if that is what it should.
+    fn note_ack(&mut self, place: (u64, u64)) {
+        if let Some((_, sent)) = self.awaited.take_if(|(awaited, _)| *awaited == place) {
+            self.may_leave = Some(sent);
+        }
+    }
+
     /// One turn; whether it told anything, and there may be more.
     fn turn(&mut self, heard: Option<(u8, (u64, u64))>) -> bool {
         match heard {
-            Some((kind, place)) if kind == FrameKind::Ack as u8 => {
-                if let Some((_, sent)) = self.awaited.take_if(|(awaited, _)| *awaited == place) {
-                    self.may_leave = Some(sent);
-                }
-            }
+            Some((kind, place)) if kind == FrameKind::Ack as u8 => self.note_ack(place),
             Some((kind, (generation, _)))
                 if kind == FrameKind::Farewell as u8 && generation == self.generation =>
             {
@@ -171,17 +181,26 @@ impl Host {
             news: true,
             death: false,
         };
+        self.wire.room.set(self.room);
         let next = (self.primary.turn(&mut self.engine, ready)).expect("nothing ends the guest");
         self.ended |= next.is_some();
-        let told = headings(&self.wire.told.borrow());
-        self.wire.told.borrow_mut().clear();
+        let (told, bytes) = headings(&self.wire.told.borrow());
+        // Of a connection that takes few the end of a frame may come later.
+        self.wire.told.borrow_mut().drain(..bytes);
         for (kind, place) in &told {
             self.note_told(*kind, *place);
         }
+        if let Some((kind, place)) = heard
+            && kind == FrameKind::Ack as u8
+        {
+            // The last byte of what it is for has left before it was read.
+            self.note_ack(place);
+        }
         let status = self.engine.board.snapshot();
         if !status.peer.connected {
-            // No ack counts any more.
+            // No ack counts any more, and nothing of what was left of a frame follows.
             self.awaited = None;
+            self.wire.told.borrow_mut().clear();
         }
         if status.generation > self.generation && !self.ended {
             assert_eq!(self.outdated, Some(self.generation), "without its word");
@@ -217,7 +236,7 @@ impl Host {
     fn hear(&mut self, (kind, flags): (u8, u8), payload: &[u8]) {
         let at = (
             self.place.0 + u64::from(flags >> 2 & 1),
-            self.place.1 + u64::from(flags >> 3 & 1) - u64::from(flags >> 5 & 1),
+            self.place.1 + u64::from(flags & NEXT_EPOCH > 0) - u64::from(flags >> 5 & 1),
         );
         let sequence = self.sequence.get() + u64::from(flags >> 4 & 1);
         self.sequence.set(sequence + 1);
@@ -254,6 +273,7 @@ impl Host {
                 self.life.borrow_mut().dirty.push(page);
             }
             BURST => self.life.borrow_mut().burst = usize::from(flags),
+            NARROW => self.room = (flags > 0).then_some(16 * usize::from(flags)),
             WORLD => self.gate.waiting.set(self.gate.waiting.get() + 1),
             _ => {}
         }

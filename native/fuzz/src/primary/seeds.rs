@@ -3,7 +3,7 @@
 use kemari_engine::wire::{FrameKind, Refuse, RefuseCode, ReplicaHeld, TrialResult, Welcome};
 use uuid::Uuid;
 
-use super::{BURST, DEMOTE, ENTER_SOLO, PASS, POWER_OFF, WORLD, WRITE};
+use super::{BURST, DEMOTE, ENTER_SOLO, NARROW, NEXT_EPOCH, PASS, POWER_OFF, WORLD, WRITE};
 
 /// A secondary's answer to a greeting.
 fn welcome(replica: Option<ReplicaHeld>) -> Vec<u8> {
@@ -34,7 +34,7 @@ fn tried(failure: Option<&str>) -> Vec<u8> {
 }
 
 /// A guest that is moved, one that ends, one whose replica is outdated; a secondary that cannot, and one that comes back; a guest
-/// that writes more than can be staged.
+/// that writes more than can be staged; a secondary that acknowledges what it does not have.
 pub fn seeds() -> Vec<Vec<u8>> {
     let said = |kind| input(kind, &[]);
     let ack = || said(FrameKind::Ack);
@@ -89,6 +89,18 @@ pub fn seeds() -> Vec<Vec<u8>> {
         replica(),
         happens(PASS, 5),
         said(FrameKind::Hello),
+        welcome(Some(held.clone())),
+        epoch(),
+    ];
+    // The next epoch's, of which the connection has taken a part only.
+    let early = vec![FrameKind::Ack as u8, NEXT_EPOCH, 0, 0];
+    let hasty = [
+        replica(),
+        happens(NARROW, 4),
+        ack(),
+        happens(PASS, 5),
+        early,
+        happens(NARROW, 0),
         welcome(Some(held)),
         epoch(),
     ];
@@ -107,6 +119,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         unable.concat(),
         back.concat(),
         large.concat(),
+        hasty.concat(),
     ]
     .into()
 }

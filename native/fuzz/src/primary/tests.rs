@@ -1,6 +1,7 @@
 //! Where the seeds lead, and what a guest has of that.
 
 use super::*;
+use crate::frames::steps;
 
 /// What was told of what leads somewhere: Sync-begin, Trial, Commit, Handover and End.
 fn told(host: &Host) -> String {
@@ -32,6 +33,7 @@ fn the_seeds_lead_through_whole_conversations() {
         ("STSTCC", 36, 37),
         ("STCCC", 7, 9),
         ("STCCCC", 8, 11),
+        ("STCCC", 10, 12),
     ];
     for (seed, expected) in seeds().iter().zip(expected) {
         let host = play(seed);
@@ -58,4 +60,23 @@ fn nothing_is_allocated_while_the_guest_stands_still() {
     }
     // Of a trial, of an epoch, and of one with all pages that there are.
     assert_eq!(beyond_staging, [7, 5, 32]);
+}
+
+#[test]
+fn an_ack_of_what_has_not_left_ends_the_connection_and_lets_nothing_out() {
+    let hasty = &seeds()[6];
+    let steps = steps(hasty);
+    let early = |step: &&[u8]| step[..2] == [FrameKind::Ack as u8, NEXT_EPOCH];
+    let at = steps.iter().position(early).expect("it is there");
+    let [before, after] = [at, at + 1].map(|steps_played| play(&steps[..steps_played].concat()));
+    // A part of the transaction has been told, and its end has not.
+    let stopped = [&before, &after].map(|host| host.life.borrow().pauses.all.len());
+    assert_eq!(stopped, [4; 2]);
+    assert_eq!([&before, &after].map(told), ["STCC"; 2]);
+    let is_connected = |host: &Host| host.engine.board.snapshot().peer.connected;
+    assert_eq!([&before, &after].map(is_connected), [true, false]);
+    let why = after.engine.board.snapshot().last_error.expect("a reason");
+    assert!(why.contains("has not left yet"), "{why}");
+    assert_eq!(after.gate.out.get(), before.gate.out.get());
+    assert!(after.gate.out.get() < after.life.borrow().sent);
 }
