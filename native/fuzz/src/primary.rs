@@ -25,10 +25,10 @@ use kemari_engine::control::{Order, OrderCommand, ReplyHandle};
 use kemari_engine::guest::Ram;
 use kemari_engine::qmp::GuestEvent;
 use kemari_engine::release::Solo;
-use kemari_engine::role::{Beginning, Engine, Primary, Ready};
+use kemari_engine::role::{Beginning, Engine, Fatal, Primary, Ready};
 use kemari_engine::wire::{Fingerprint, FrameKind, limits};
 
-use self::guest::{Busy, Life};
+use self::guest::{Busy, Life, Unsaved};
 use self::outside::{Calling, Gate, Outside};
 pub use self::seeds::seeds;
 use crate::frames::{frame, headings};
@@ -52,6 +52,9 @@ const WORLD: u8 = 0xf5;
 const BURST: u8 = 0xf6;
 /// From now on the connection takes sixteen bytes in a turn for each of the flags; all that there are if it has none.
 const NARROW: u8 = 0xf7;
+
+/// The guest's state cannot be saved the next time: QEMU refuses, or if it has flags the state is too large.
+const UNSAVED: u8 = 0xf8;
 
 /// How long a turn takes.
 const TURN: Duration = Duration::from_millis(2);
@@ -182,8 +185,14 @@ impl Host {
             death: false,
         };
         self.wire.room.set(self.room);
-        let next = (self.primary.turn(&mut self.engine, ready)).expect("nothing ends the guest");
-        self.ended |= next.is_some();
+        let ended = match self.primary.turn(&mut self.engine, ready) {
+            Ok(next) => next.is_some(),
+            Err(error) => {
+                self.check_end(&error);
+                true
+            }
+        };
+        self.ended |= ended;
         let (told, bytes) = headings(&self.wire.told.borrow());
         // Of a connection that takes few the end of a frame may come later.
         self.wire.told.borrow_mut().drain(..bytes);
@@ -213,6 +222,22 @@ impl Host {
             "an output has left before its ack"
         );
         !told.is_empty() && !self.ended
+    }
+
+    /// Nothing that is said ends the guest. That its state cannot be saved does from the first checkpoint on, before which a trial
+    /// has shown that it can.
+    fn check_end(&self, error: &Fatal) {
+        let was_begun = |told: &&u8| **told == FrameKind::SyncBegin as u8;
+        let since = self
+            .all_told
+            .iter()
+            .rev()
+            .take_while(|told| !was_begun(told));
+        let tried = since
+            .into_iter()
+            .any(|told| *told == FrameKind::Trial as u8);
+        let unsaved = self.life.borrow().was_unsaved;
+        assert!(unsaved && tried, "the only copy has ended: {error:?}");
     }
 
     fn note_told(&mut self, kind: u8, place: (u64, u64)) {
@@ -274,6 +299,13 @@ impl Host {
             }
             BURST => self.life.borrow_mut().burst = usize::from(flags),
             NARROW => self.room = (flags > 0).then_some(16 * usize::from(flags)),
+            UNSAVED => {
+                self.life.borrow_mut().unsaved = Some(if flags == 0 {
+                    Unsaved::Refused
+                } else {
+                    Unsaved::TooLarge
+                });
+            }
             WORLD => self.gate.waiting.set(self.gate.waiting.get() + 1),
             _ => {}
         }

@@ -11,7 +11,7 @@ use kemari_engine::guest::clock::{CapturedAt, GuestTime};
 use kemari_engine::guest::pages::PageSet;
 use kemari_engine::guest::{AfterSave, GuestError, Ram, RunState, Vm};
 use kemari_engine::limits::PAGE_BYTES;
-use kemari_engine::qmp::GuestEvent;
+use kemari_engine::qmp::{GuestEvent, QmpError};
 use kemari_engine::spec::Spec;
 use kemari_engine::wire::Fingerprint;
 
@@ -31,6 +31,10 @@ pub(super) struct Life {
     pub(super) burst: usize,
     pub(super) news: VecDeque<GuestEvent>,
     pub(super) pauses: Pauses,
+    /// How the next attempt to save its state fails.
+    pub(super) unsaved: Option<Unsaved>,
+    /// The last attempt has failed.
+    pub(super) was_unsaved: bool,
     /// It stands still for good.
     pub(super) over: bool,
     /// It is to run on when what was saved of it has been read.
@@ -51,6 +55,15 @@ impl Life {
             self.dirty.push(page);
         }
     }
+}
+
+/// How an attempt to save a guest's state fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unsaved {
+    /// QEMU does not want to, and the guest runs on as if nobody had asked.
+    Refused,
+    /// It is larger than anybody has room for.
+    TooLarge,
 }
 
 /// Pages from one that is written to the next: none of them are neighbours, and all get their turn.
@@ -109,6 +122,14 @@ impl Vm for Busy {
     }
     fn stop_and_save(&mut self, after: AfterSave) -> Result<(), GuestError> {
         let life = &mut *self.life.borrow_mut();
+        life.was_unsaved = life.unsaved == Some(Unsaved::Refused);
+        if life.was_unsaved {
+            life.unsaved = None;
+            return Err(GuestError::Qmp(QmpError::Refused {
+                command: "xen-save-devices-state",
+                description: "State blocked by a device".to_owned(),
+            }));
+        }
         life.write_much(&mut self.memory);
         life.runs_on = after == AfterSave::RunOn;
         life.at_stop = (life.sent, life.taken);
@@ -124,8 +145,16 @@ impl Vm for Busy {
         Ok(())
     }
     fn read_device_state(&mut self, into: &mut [u8]) -> Result<usize, GuestError> {
+        let life = &mut *self.life.borrow_mut();
+        life.was_unsaved = life.unsaved.take().is_some();
+        if life.was_unsaved {
+            return Err(GuestError::Call {
+                step: "reading the guest's device state",
+                source: io::ErrorKind::FileTooLarge.into(),
+            });
+        }
         into[..90].fill(7);
-        into[..8].copy_from_slice(&self.life.borrow().sent.to_le_bytes());
+        into[..8].copy_from_slice(&life.sent.to_le_bytes());
         Ok(90)
     }
     fn confirm_state(&mut self) -> Result<(), GuestError> {

@@ -3,7 +3,9 @@
 use kemari_engine::wire::{FrameKind, Refuse, RefuseCode, ReplicaHeld, TrialResult, Welcome};
 use uuid::Uuid;
 
-use super::{BURST, DEMOTE, ENTER_SOLO, NARROW, NEXT_EPOCH, PASS, POWER_OFF, WORLD, WRITE};
+use super::{
+    BURST, DEMOTE, ENTER_SOLO, NARROW, NEXT_EPOCH, PASS, POWER_OFF, UNSAVED, WORLD, WRITE,
+};
 
 /// A secondary's answer to a greeting.
 fn welcome(replica: Option<ReplicaHeld>) -> Vec<u8> {
@@ -34,7 +36,8 @@ fn tried(failure: Option<&str>) -> Vec<u8> {
 }
 
 /// A guest that is moved, one that ends, one whose replica is outdated; a secondary that cannot, and one that comes back; a guest
-/// that writes more than can be staged; a secondary that acknowledges what it does not have.
+/// that writes more than can be staged; a secondary that acknowledges what it does not have; a guest
+/// whose state cannot be saved at first.
 pub fn seeds() -> Vec<Vec<u8>> {
     let said = |kind| input(kind, &[]);
     let ack = || said(FrameKind::Ack);
@@ -104,6 +107,18 @@ pub fn seeds() -> Vec<Vec<u8>> {
         welcome(Some(held)),
         epoch(),
     ];
+    // Until a peer whose trial has failed is called again.
+    let long = || (0..30).flat_map(|_| happens(PASS, 255)).collect();
+    let unsaved = [
+        happens(UNSAVED, 0),
+        welcome(None),
+        long(),
+        happens(UNSAVED, 1),
+        welcome(None),
+        long(),
+        replica(),
+        epoch(),
+    ];
     let large = [
         happens(BURST, 7),
         replica(),
@@ -120,6 +135,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         back.concat(),
         large.concat(),
         hasty.concat(),
+        unsaved.concat(),
     ]
     .into()
 }

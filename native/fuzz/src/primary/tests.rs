@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::frames::steps;
+use kemari_engine::control::State;
+use kemari_engine::control::messages::GuestState;
 
 /// What was told of what leads somewhere: Sync-begin, Trial, Commit, Handover and End.
 fn told(host: &Host) -> String {
@@ -34,6 +36,7 @@ fn the_seeds_lead_through_whole_conversations() {
         ("STCCC", 7, 9),
         ("STCCCC", 8, 11),
         ("STCCC", 10, 12),
+        ("SSSTCCC", 68, 70),
     ];
     for (seed, expected) in seeds().iter().zip(expected) {
         let host = play(seed);
@@ -79,4 +82,45 @@ fn an_ack_of_what_has_not_left_ends_the_connection_and_lets_nothing_out() {
     assert!(why.contains("has not left yet"), "{why}");
     assert_eq!(after.gate.out.get(), before.gate.out.get());
     assert!(after.gate.out.get() < after.life.borrow().sent);
+}
+
+#[test]
+fn a_trial_whose_state_cannot_be_saved_ends_neither_the_guest_nor_its_outputs() {
+    let seed = &seeds()[7];
+    let steps = steps(seed);
+    let failures = [
+        "QEMU refused xen-save-devices-state: State blocked by a device",
+        "reading the guest's device state failed",
+    ];
+    let mut from = 0;
+    for words in failures {
+        let is_asked = |step: &&[u8]| step[0] == FrameKind::Welcome as u8;
+        from += 1 + steps[from..].iter().position(is_asked).expect("a greeting");
+        let host = play(&steps[..from].concat());
+        let status = host.engine.board.snapshot();
+        let why = status.last_error.expect("a reason");
+        assert!(
+            why.contains("no replica can be built") && why.contains(words),
+            "{why}"
+        );
+        assert!(!host.ended && !status.peer.connected);
+        assert_eq!(
+            (status.state, status.guest),
+            (State::Solo, GuestState::Running)
+        );
+        // Also those that come after it.
+        let host = play(&steps[..from + 1].concat());
+        let sent = host.life.borrow().sent;
+        assert_eq!(host.gate.out.get(), sent);
+    }
+}
+
+#[test]
+fn the_pause_of_a_trial_is_one_of_the_guests_pauses() {
+    let mut host = Host::new();
+    let welcome = steps(&seeds()[0])[0].to_vec();
+    host.hear((welcome[0], welcome[1]), &welcome[4..]);
+    assert_eq!(told(&host), "ST");
+    assert_eq!(host.engine.statistics.checkpoints(), 0);
+    assert!(host.engine.statistics.pause_us().is_some());
 }
