@@ -120,6 +120,8 @@ pub fn seeds() -> Vec<Vec<u8>> {
         epoch(),
     ];
     let large = [
+        // By this page it is found that packing pays, which the others then refute.
+        happens(WRITE, 7),
         happens(BURST, 7),
         replica(),
         happens(BURST, 5),

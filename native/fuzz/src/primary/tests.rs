@@ -34,7 +34,7 @@ fn the_seeds_lead_through_whole_conversations() {
         ("STCCCSTCC", 12, 13),
         ("STSTCC", 36, 37),
         ("STCCC", 7, 9),
-        ("STCCCC", 8, 11),
+        ("STCCCC", 9, 12),
         ("STCCC", 10, 12),
         ("SSSTCCC", 68, 70),
     ];

@@ -4,7 +4,7 @@ use std::{fmt, mem};
 
 use lz4_flex::block::{CompressTable, compress_into_with_table, get_maximum_output_size};
 use xxhash_rust::xxh3::xxh3_64;
-use zstd::bulk::Compressor;
+use zstd::zstd_safe::{CCtx, CParameter};
 
 use super::super::limits::{PACK_MIN_BYTES, SAMPLE_BYTES};
 use super::{Codec, PACKED_HEAD_BYTES, Unpacker};
@@ -17,7 +17,7 @@ const ZSTD_LEVEL: i32 = 1;
 pub(in super::super) struct Packer {
     codec: Option<Codec>,
     table: Option<CompressTable>,
-    zstd: Option<Compressor<'static>>,
+    zstd: Option<CCtx<'static>>,
     packed: Vec<u8>,
     /// Where a payload that lies in pieces is put together.
     pub(in super::super) gathered: Vec<u8>,
@@ -109,9 +109,10 @@ impl Packer {
             }
             Codec::Zstd => {
                 if self.zstd.is_none() {
-                    self.zstd = Compressor::new(ZSTD_LEVEL).ok();
+                    self.zstd = zstd();
                 }
-                self.zstd.as_mut()?.compress_to_buffer(plain, output).ok()?
+                // What does not shrink is an error. One of `zstd::bulk` would take memory for each such frame, also in a pause.
+                self.zstd.as_mut()?.compress2(output, plain).ok()?
             }
         };
         let (length, checksum) = head.split_at_mut(4);
@@ -137,4 +138,12 @@ impl Packer {
         };
         Some((plain as u64, packed as u64))
     }
+}
+
+/// What packs by zstd.
+fn zstd() -> Option<CCtx<'static>> {
+    let mut context = CCtx::try_create()?;
+    let level = CParameter::CompressionLevel(ZSTD_LEVEL);
+    context.set_parameter(level).ok()?;
+    Some(context)
 }
