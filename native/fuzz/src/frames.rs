@@ -99,9 +99,11 @@ fn kinds(told: &[u8]) -> Vec<FrameKind> {
     kinds.collect()
 }
 
-/// The kinds of the whole frames at the beginning, with the generations and epochs that they belong to; and the bytes of all of
-/// them.
-pub fn headings(wire: &[u8]) -> (Vec<(u8, (u64, u64))>, usize) {
+/// The kind of a frame, and the generation and epoch that it belongs to.
+pub type Heading = (u8, (u64, u64));
+
+/// Those of the whole frames at the beginning, and the bytes of all of these.
+pub fn headings(wire: &[u8]) -> (Vec<Heading>, usize) {
     let (mut rest, mut headings) = (wire, Vec::new());
     while let Some((header, later)) = rest.split_first_chunk::<HEADER_BYTES>() {
         let number = |at: usize| {

@@ -185,14 +185,7 @@ impl Host {
             death: false,
         };
         self.wire.room.set(self.room);
-        let ended = match self.primary.turn(&mut self.engine, ready) {
-            Ok(next) => next.is_some(),
-            Err(error) => {
-                self.check_end(&error);
-                true
-            }
-        };
-        self.ended |= ended;
+        let outcome = self.primary.turn(&mut self.engine, ready);
         let (told, bytes) = headings(&self.wire.told.borrow());
         // Of a connection that takes few the end of a frame may come later.
         self.wire.told.borrow_mut().drain(..bytes);
@@ -205,6 +198,13 @@ impl Host {
             // The last byte of what it is for has left before it was read.
             self.note_ack(place);
         }
+        self.ended |= match outcome {
+            Ok(next) => next.is_some(),
+            Err(error) => {
+                self.check_end(&error);
+                true
+            }
+        };
         let status = self.engine.board.snapshot();
         if !status.peer.connected {
             // No ack counts any more, and nothing of what was left of a frame follows.
