@@ -224,8 +224,8 @@ impl Host {
         !told.is_empty() && !self.ended
     }
 
-    /// Nothing that is said ends the guest. That its state cannot be saved does from the first checkpoint on, before which a trial
-    /// has shown that it can.
+    /// Nothing that is said ends the guest. That its state cannot be saved does only when there is somebody who may go on with it:
+    /// when the first checkpoint has left.
     fn check_end(&self, error: &Fatal) {
         let was_begun = |told: &&u8| **told == FrameKind::SyncBegin as u8;
         let since = self
@@ -233,11 +233,11 @@ impl Host {
             .iter()
             .rev()
             .take_while(|told| !was_begun(told));
-        let tried = since
+        let promised = since
             .into_iter()
-            .any(|told| *told == FrameKind::Trial as u8);
+            .any(|told| *told == FrameKind::Commit as u8);
         let unsaved = self.life.borrow().was_unsaved;
-        assert!(unsaved && tried, "the only copy has ended: {error:?}");
+        assert!(unsaved && promised, "the only copy has ended: {error:?}");
     }
 
     fn note_told(&mut self, kind: u8, place: (u64, u64)) {

@@ -116,6 +116,15 @@ pub fn seeds() -> Vec<Vec<u8>> {
         happens(UNSAVED, 1),
         welcome(None),
         long(),
+        // A trial has passed, and what follows cannot be saved.
+        welcome(None),
+        happens(UNSAVED, 0),
+        tried(None),
+        long(),
+        welcome(None),
+        happens(UNSAVED, 1),
+        tried(None),
+        long(),
         replica(),
         epoch(),
     ];

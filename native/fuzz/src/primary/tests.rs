@@ -36,7 +36,7 @@ fn the_seeds_lead_through_whole_conversations() {
         ("STCCC", 7, 9),
         ("STCCCC", 9, 12),
         ("STCCC", 10, 12),
-        ("SSSTCCC", 68, 70),
+        ("SSSTSTSTCCC", 134, 136),
     ];
     for (seed, expected) in seeds().iter().zip(expected) {
         let host = play(seed);
