@@ -1,6 +1,6 @@
-import { lstat, mkdir } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
-import { writeDurably } from '../common/durable-file.js';
+import { createDurably, writeDurably } from '../common/durable-file.js';
 import { AgentError, messageOf } from '../common/error.js';
 import { shellWord } from '../common/shell-word.js';
 import { writeAll } from '../common/write-all.js';
@@ -76,24 +76,17 @@ function commands(name: string, path: string, allowed: Allowed): string[] {
   ];
 }
 
-async function isThere(path: string): Promise<boolean> {
-  return await lstat(path).then(
-    () => true,
-    () => false,
-  );
-}
-
 /** Whole or not at all: a file that is replaced is there until the new one is. */
 async function write(path: string, text: string, force: boolean): Promise<void> {
-  if (!force && (await isThere(path)))
-    throw new AgentError(
-      'refused',
-      `${path} is there already: name another file, or replace it with --force`,
-    );
   try {
     await mkdir(dirname(path), { recursive: true });
-    await writeDurably(path, text, 0o644);
+    await (force ? writeDurably : createDurably)(path, text, 0o644);
   } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'EEXIST')
+      throw new AgentError(
+        'refused',
+        `${path} is there already: name another file, or replace it with --force`,
+      );
     throw new AgentError('state-unusable', `${path} cannot be written: ${messageOf(error)}`, {
       cause: error,
     });

@@ -10,6 +10,8 @@ export interface StopPlan {
   readonly orderly_until_ms: number;
   /** From the beginning: when whoever is left gets a SIGKILL, whatever is not done yet. */
   readonly kill_at_ms: number;
+  /** From the beginning: until when whoever got one has to be gone. */
+  readonly sweep_until_ms: number;
 }
 
 /**
@@ -17,13 +19,16 @@ export interface StopPlan {
  * set aside before anything that may hang.
  */
 export function planStop(budgetMs: number): StopPlan {
-  const kill_at_ms = budgetMs - Math.min(limits.kill_ms + 2 * limits.cluster_tool_ms, budgetMs / 3);
+  const wanted_ms = limits.kill_ms + 2 * limits.cluster_tool_ms;
+  const rest_ms = Math.min(wanted_ms, budgetMs / 3);
+  const kill_at_ms = budgetMs - rest_ms;
   const orderly_until_ms = kill_at_ms - Math.min(limits.stop_alone_ms, kill_at_ms / 4);
   return {
     revive_ms: Math.min(limits.supervisor_revive_ms, orderly_until_ms / 3),
     supervisor_ms: Math.min(limits.supervisor_stop_ms, orderly_until_ms / 2),
     orderly_until_ms,
     kill_at_ms,
+    sweep_until_ms: kill_at_ms + (rest_ms * limits.kill_ms) / wanted_ms,
   };
 }
 

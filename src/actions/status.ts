@@ -5,6 +5,7 @@ import { limits } from '../common/limits.js';
 import { pathsOf, runRoot, type Environment } from '../common/paths.js';
 import { writeAll } from '../common/write-all.js';
 import { supervisorStatus } from '../supervise/client.js';
+import { shownMoment } from '../supervise/decide-shown.js';
 
 export interface StatusOptions {
   readonly resource: string | undefined;
@@ -89,7 +90,10 @@ export function describe(one: Fields): string {
     const peer = fieldsOf(engine['peer']);
     const pause = fieldsOf(engine['pause_us']);
     const progress = fieldsOf(engine['sync_progress']);
-    rows.push(['state', `${show(engine['role'])}, ${show(engine['state'])}`]);
+    const since = one['frozen_since_ms'];
+    const moment =
+      typeof since === 'number' && Number.isSafeInteger(since) ? ` since ${shownMoment(since)}` : '';
+    rows.push(['state', `${show(engine['role'])}, ${show(engine['state'])}${moment}`]);
     if (progress) rows.push(['sync', describeProgress(progress)]);
     rows.push(['generation', `${show(engine['generation'])}, epoch ${show(engine['epoch'])}`]);
     if (peer)

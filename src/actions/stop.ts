@@ -39,7 +39,7 @@ export async function stop(env: Environment): Promise<number> {
       writeAll(2, `stop goes on without an orderly end of the engine: ${messageOf(error)}\n`);
     });
   }
-  await sweep(paths, await node);
+  await sweep(paths, await node, began + plan.sweep_until_ms);
   await tellDisk(paths, env, 'stop', began + budget);
   return exitCode.ok;
 }
@@ -60,13 +60,18 @@ async function stopInOrder(
     await awaitEnd([supervisor], Math.min(limits.status_ms, began + plan.kill_at_ms - Date.now()));
 }
 
-/** A supervisor that is dead is started again: only it can let the guest end in order. One that hangs is left alone. */
+/**
+ * Only a supervisor can let the guest end in order: one that is dead is started again, and one that hangs for longer than a busy
+ * host explains makes room for another.
+ */
 async function awake(paths: ResourcePaths, env: Environment, budgetMs: number): Promise<void> {
+  const deadline = Date.now() + budgetMs;
   try {
-    await askSupervisor(paths.supervisor_socket, { command: 'ping' }, Math.min(limits.ping_ms, budgetMs));
+    await askSupervisor(paths.supervisor_socket, { command: 'ping' }, Math.min(limits.ping_ms, budgetMs / 4));
   } catch (error) {
-    if (!wasStarted(paths) || toAgentError(error, 'protocol').code !== 'not-running') throw error;
-    await reviveSupervisor(paths, env, budgetMs);
+    const { code } = toAgentError(error, 'protocol');
+    if (!wasStarted(paths) || (code !== 'not-running' && code !== 'timeout')) throw error;
+    await reviveSupervisor(paths, env, deadline - Date.now());
   }
 }
 

@@ -1,4 +1,4 @@
-import { open, rename, rm } from 'node:fs/promises';
+import { link, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
 /**
@@ -6,7 +6,25 @@ import { dirname } from 'node:path';
  * write aside, fsync, rename, fsync of the folder (rename(2) alone promises order to nobody after a power loss).
  */
 export async function writeDurably(path: string, content: string, mode: number): Promise<void> {
-  const aside = `${path}.new`;
+  await write(path, `${path}.new`, content, mode, () => rename(`${path}.new`, path));
+}
+
+/** The same for a file that must not be there yet. @throws EEXIST if it is, also since a moment ago */
+export async function createDurably(path: string, content: string, mode: number): Promise<void> {
+  const aside = `${path}.${process.pid}.new`;
+  await write(path, aside, content, mode, async () => {
+    await link(aside, path);
+    await rm(aside, { force: true });
+  });
+}
+
+async function write(
+  path: string,
+  aside: string,
+  content: string,
+  mode: number,
+  arrive: () => Promise<void>,
+): Promise<void> {
   try {
     const file = await open(aside, 'w', mode);
     try {
@@ -15,7 +33,7 @@ export async function writeDurably(path: string, content: string, mode: number):
     } finally {
       await file.close();
     }
-    await rename(aside, path);
+    await arrive();
   } catch (error) {
     await rm(aside, { force: true }).catch(() => undefined);
     throw error;

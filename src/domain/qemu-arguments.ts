@@ -123,7 +123,8 @@ const OPTIONS: Readonly<Record<string, Judge>> = {
     return isKnown ? undefined : `has "${shown(value)}": write base=utc or a date, and driftfix=none or slew`;
   },
   action(value) {
-    const isKnown = properties(value, 'watchdog').every(
+    // Unlike others it has no name that may be left out.
+    const isKnown = properties(value, '').every(
       ([name, text]) => name === 'watchdog' && WATCHDOG_ACTIONS.includes(text),
     );
     return isKnown
@@ -131,10 +132,13 @@ const OPTIONS: Readonly<Record<string, Judge>> = {
       : `has "${shown(value)}": write watchdog= and one of ${WATCHDOG_ACTIONS.join(', ')}`;
   },
   global(value) {
-    const name = value.slice(0, Math.max(0, value.indexOf('=')));
-    return GLOBALS.includes(name)
-      ? undefined
-      : `has "${shown(value)}": write NAME=VALUE with one of ${GLOBALS.join(', ')}`;
+    const at = Math.max(0, value.indexOf('='));
+    const name = value.slice(0, at);
+    if (!GLOBALS.includes(name))
+      return `has "${shown(value)}": write NAME=VALUE with one of ${GLOBALS.join(', ')}`;
+    return /\.disable_s[34]$/.test(name) && value.slice(at + 1) !== '1'
+      ? `has "${shown(value)}": write ${name}=1; a guest that suspends itself is one that does not answer`
+      : undefined;
   },
 };
 

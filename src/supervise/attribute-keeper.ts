@@ -20,6 +20,8 @@ export class AttributeKeeper {
   /** undefined: not known, as at the start, when an earlier life may have left anything. */
   #written: string | null | undefined;
   #work: Promise<void> | undefined;
+  /** It is to be gone for a moment, whatever is wanted. */
+  #renewing = false;
 
   constructor(writer: AttributeWriter, onError: (message: string) => void) {
     this.#writer = writer;
@@ -37,10 +39,9 @@ export class AttributeKeeper {
 
   /** Takes a value away and brings it back: whoever decides by it looks again. */
   renew(): void {
-    const value = this.wanted;
-    if (value === null) return;
-    this.want(null);
-    this.want(value);
+    if (this.wanted === null) return;
+    this.#renewing = true;
+    this.#work ??= this.#bring();
   }
 
   /**
@@ -66,11 +67,12 @@ export class AttributeKeeper {
   }
 
   async #bring(): Promise<void> {
-    while (this.#written !== this.#wanted) {
-      const value = this.#wanted ?? null;
+    while (this.#renewing || this.#written !== this.#wanted) {
+      const value = this.#renewing ? null : (this.#wanted ?? null);
       try {
         await (value === null ? this.#writer.remove() : this.#writer.set(value));
         this.#written = value;
+        if (value === null) this.#renewing = false;
       } catch (error) {
         // It may have arrived all the same.
         this.#written = undefined;

@@ -70,6 +70,10 @@ export function decideShown({ phase, engine, sync, frozen_since }: ShownEvidence
 
 /** The moment, as crm_mon writes its own, and not how long ago it is: that would be a write each second. */
 function since(moment: number | undefined): string {
-  if (moment === undefined) return '';
-  return ` since ${new Date(moment).toISOString().replace('T', ' ').replace(/\.\d+/, '')}`;
+  return moment === undefined ? '' : ` since ${shownMoment(moment)}`;
+}
+
+/** `2026-01-02 03:04:05Z`; of milliseconds since 1970. */
+export function shownMoment(moment: number): string {
+  return new Date(moment).toISOString().replace('T', ' ').replace(/\.\d+/, '');
 }

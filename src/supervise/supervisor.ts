@@ -16,7 +16,7 @@ import { Mailbox } from './mailbox.js';
 import { findProcesses, readProcessRecord } from './process-record.js';
 import { Publisher, type PublisherParts } from './publisher.js';
 import { reportLoss } from './report-loss.js';
-import { shutDownGuest } from './shut-down-guest.js';
+import { askToPowerOff, shutDownGuest } from './shut-down-guest.js';
 import { stopEngine } from './stop-engine.js';
 import { survivorError } from './survivor-error.js';
 
@@ -264,13 +264,21 @@ export class Supervisor {
     this.#ending = true;
     this.#session?.expectEnd();
     this.#session?.abandonCommand();
+    // A disk that hangs holds up the mailbox, and the guest must not end like by a power cut for that.
+    let asked = Promise.resolve(false);
+    const early = setTimeout(() => {
+      if (this.#phase === 'running' && this.#session && shutdownMs > 0)
+        asked = askToPowerOff(this.#session, this.#parts.log);
+    }, limits.patience_ms);
     return this.#mailbox.run(async () => {
+      clearTimeout(early);
+      const isAsked = await asked;
       const lost = this.#phase === 'lost';
       this.#phase = 'stopping';
       this.#publisher.withdraw();
       const session = this.#session;
       if (session) {
-        if (shutdownMs > 0 && !lost) await shutDownGuest(session, this.#parts, deadline);
+        if (shutdownMs > 0 && !lost) await shutDownGuest(session, this.#parts, deadline, isAsked);
         const survivors = await stopEngine(session, this.#parts, this.#engine);
         // For a monitor that finds nobody any more: no guest was lost. One that SIGKILL did not end is not nobody.
         if (survivors.length === 0) this.#wasPromoted = false;

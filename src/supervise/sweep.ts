@@ -1,5 +1,6 @@
 import { rm } from 'node:fs/promises';
 import { deleteAttribute } from '../pacemaker/tools.js';
+import { limits } from '../common/limits.js';
 import type { ResourcePaths } from '../common/paths.js';
 import { isAlive, killAndWait, type ProcessIdentity } from '../common/process-identity.js';
 import { scoreAttribute } from './disk-word.js';
@@ -20,12 +21,17 @@ export async function allProcesses(paths: ResourcePaths): Promise<readonly Proce
 
 /**
  * Ends what is left by SIGKILL and takes its traces away. Needs no config, no program and no answer from anybody.
- * @throws AgentError survivor: then the node must be fenced, because the guest may still run
+ * @throws AgentError survivor, of those that are left when the time is over: then the node must be fenced, because the guest may
+ *   still run
  */
-export async function sweep(paths: ResourcePaths, node: string | undefined): Promise<void> {
+export async function sweep(
+  paths: ResourcePaths,
+  node: string | undefined,
+  deadline: number = Date.now() + limits.kill_ms,
+): Promise<void> {
   // Again until nobody is found: an engine may just have brought its supervisor back.
   for (let found = await allProcesses(paths); found.length > 0; found = await allProcesses(paths)) {
-    const survivors = await killAndWait(found);
+    const survivors = await killAndWait(found, Math.min(limits.kill_ms, Math.max(deadline - Date.now(), 0)));
     if (survivors.length > 0) throw survivorError(paths.resource, survivors);
   }
   await rm(paths.run_dir, { recursive: true, force: true });

@@ -67,6 +67,12 @@ test("import makes of a VirtualDomain VM's description one that is taken, and sa
     },
   });
   expect((await host.run(`import ${virtManager} ${output}`)).reason).toContain('is there already');
+  // Of several at once one writes it.
+  const contested = join(host.folder, 'contested.xml');
+  const codes = await Promise.all(
+    [1, 2, 3].map(async () => (await host.run(`import ${virtManager} ${contested}`)).code),
+  );
+  expect(codes.filter((one) => one === 0)).toHaveLength(1);
   expect(await host.run(`import ${virtManager} ${output} --force`)).toMatchObject({ code: 0 });
   // What was imported is imported as it is.
   const again = await host.run(`import ${output} ${join(host.folder, 'again.xml')}`);

@@ -8,6 +8,9 @@ test('of every time-out there is time for SIGKILL, and whatever comes before it 
     const left = budget - plan.kill_at_ms;
     expect(left).toBeGreaterThan(Math.min(limits.kill_ms, budget / 3) - 1);
     expect(plan.orderly_until_ms).toBeLessThan(plan.kill_at_ms);
+    // What is told of it when everybody is gone has its share.
+    expect(plan.sweep_until_ms).toBeGreaterThan(plan.kill_at_ms);
+    expect(budget - plan.sweep_until_ms).toBeGreaterThanOrEqual(left / 4);
     expect(plan.revive_ms).toBeLessThan(plan.orderly_until_ms);
     const shutdown = shutdownTime(plan, plan.orderly_until_ms - plan.revive_ms);
     expect(plan.revive_ms + shutdown + plan.supervisor_ms).toBeLessThanOrEqual(plan.orderly_until_ms);

@@ -18,6 +18,18 @@ test('status says how the guest is paused and how its clocks are doing', () => {
   expect(lines).toContain("  guest time   0 ms behind the host's");
 });
 
+test('status says since when outputs wait', () => {
+  const engine = { ...primary, state: 'frozen' };
+  const frozen = {
+    resource: 'vm1',
+    node: 'n1',
+    engine,
+    frozen_since_ms: Date.parse('2026-01-02T03:04:05.678Z'),
+  };
+  expect(describe(frozen)).toContain('primary, frozen since 2026-01-02 03:04:05Z');
+  expect(describe({ ...frozen, frozen_since_ms: null })).toMatch(/primary, frozen$/m);
+});
+
 test('a node without the guest does not speak of its time', () => {
   const text = describe({ resource: 'vm1', node: 'n2', engine: secondary });
   expect(text).toContain('secondary, receiving');

@@ -37,6 +37,17 @@ test('stop needs neither config nor programs nor state folder nor run folder', a
   await eventually('all are gone', () => [supervisor, engine, qemu].every((one) => one && !isAlive(one)));
 });
 
+test('a supervisor alone that is a stopped process makes room for one that lets the guest end in order', async () => {
+  const host = await Host.create({ status: protectedPrimary });
+  await host.run('start');
+  await host.awaitScore('10000');
+  const { supervisor } = await host.record();
+  send('SIGSTOP', supervisor);
+  expect(await host.run('stop', { OCF_RESKEY_CRM_meta_timeout: '120000' })).toMatchObject({ code: 0 });
+  expect(await orders(host)).toEqual(['press-power-button', 'stop']);
+  expect(supervisor && isAlive(supervisor)).toBe(false);
+});
+
 test('an engine that ignores stop is killed', async () => {
   const host = await Host.create({ behaviour: 'ignores-term', status: inSync });
   await host.run('start');
@@ -167,3 +178,18 @@ test.each([
     expect(existsSync(host.paths.run_dir)).toBe(false);
   },
 );
+
+test('a guest whose supervisor waits for a disk that hangs is asked to power itself off all the same', async () => {
+  const host = await Host.create({ status: protectedPrimary });
+  await host.run('start');
+  await host.awaitScore('10000');
+  await hangingFile(`${host.paths.state}.new`);
+  // The next write waits for good, and all that comes after it.
+  await host.direct({ status: { ...protectedPrimary, generation: 3 } });
+  // Told as an event, which makes the supervisor write.
+  await eventually('the engine has moved', async () =>
+    JSON.stringify((await host.status())['engine']).includes('"generation":3'),
+  );
+  expect(await host.run('stop', { OCF_RESKEY_CRM_meta_timeout: '30000' })).toMatchObject({ code: 0 });
+  expect((await orders(host))[0]).toBe('press-power-button');
+});

@@ -115,6 +115,8 @@ describe('what would leave the hold on the guest is refused by name and line, al
     ['-rtc', 'base=localtime', '"base=localtime": write base=utc or a date'],
     ['-rtc', 'clock=rt', '"clock=rt": write base=utc or a date'],
     ['-action', 'shutdown=poweroff', '"shutdown=poweroff": write watchdog= and one of reset'],
+    ['-action', 'reset', '"reset": write watchdog= and one of reset'],
+    ['-global', 'ICH9-LPC.disable_s3=0', 'write ICH9-LPC.disable_s3=1'],
     ['-action', 'watchdog=pause', '"watchdog=pause": write watchdog= and one of reset'],
   ])('%s %s', (option, value, expected) => {
     const [said, ...more] = complaints(option, value);

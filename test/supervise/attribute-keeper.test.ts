@@ -50,6 +50,24 @@ test('of many wishes at once the last one holds', async () => {
   expect(attrd.calls.length).toBeLessThanOrEqual(2);
 });
 
+test('a value that is renewed is gone for a moment, also when it is just being written', async () => {
+  const attrd = new Attrd();
+  const keeper = new AttributeKeeper(attrd, () => undefined);
+  keeper.want('1000');
+  keeper.renew();
+  await keeper.settle(5_000);
+  expect(attrd.calls.slice(-2)).toEqual([null, '1000']);
+  keeper.renew();
+  await keeper.settle(5_000);
+  expect(attrd.calls.slice(-2)).toEqual([null, '1000']);
+  const before = attrd.calls.length;
+  keeper.want(null);
+  await keeper.settle(5_000);
+  keeper.renew();
+  await keeper.settle(5_000);
+  expect(attrd.calls.slice(before)).toEqual([null]);
+});
+
 test('a failure is told and tried again until it is as wanted', async () => {
   const attrd = new Attrd();
   attrd.failures = 1;
