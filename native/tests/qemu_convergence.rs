@@ -3,6 +3,8 @@
 mod common;
 
 use std::fs;
+use std::thread;
+use std::time::Duration;
 
 use common::client::Traffic;
 use common::engine::{Engine, proxied_spec, qemu_script, spec};
@@ -51,6 +53,8 @@ fn a_guest_that_writes_faster_than_the_link_carries_is_braked_until_it_has_a_rep
             (first.said("the secondary tries the guest's state") > 0).then_some(())
         });
         proxy.pace(SLOW);
+        // By then the guest has written to all that it writes to, which is more than the sockets and the proxy hold.
+        thread::sleep(Duration::from_secs(3));
         fs::write(lab.folder().join("gate"), "").expect("open the gate");
         let status = first.wait_status("braked", |status| {
             status["sync_progress"]["brake_percent"].as_u64() > Some(0)
