@@ -34,6 +34,8 @@ fn main() -> ExitCode {
         .flatten_event(true)
         .with_current_span(false)
         .with_target(false)
+        // A disk that is full takes no line: it would be told on the same one, and a guest end of it.
+        .log_internal_errors(false)
         .with_writer(std::io::stderr);
     tracing_subscriber::registry()
         .with(level)

@@ -130,7 +130,9 @@ fn start(command: &SupervisorCommand) -> io::Result<Child> {
         .append(true)
         .create(true)
         .mode(0o600)
-        .open(&command.log)?;
+        .open(&command.log)
+        // A disk that takes no file must not keep it from coming back.
+        .or_else(|_| OpenOptions::new().append(true).open("/dev/null"))?;
     Command::new(program)
         .args(arguments)
         .stdin(Stdio::null())

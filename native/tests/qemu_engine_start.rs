@@ -63,6 +63,17 @@ fn a_bad_specification_is_refused_by_field() {
 }
 
 #[test]
+fn a_log_that_takes_no_line_changes_nothing() {
+    let full = fs::File::options().write(true).open("/dev/full");
+    let status = std::process::Command::new(env!("CARGO_BIN_EXE_kemari-engine"))
+        .args(["--spec", "/nonexistent/spec.json"])
+        .stderr(full.expect("a device that is full"))
+        .status();
+    // A panic would be 101.
+    assert_eq!(status.expect("start").code(), Some(2));
+}
+
+#[test]
 fn a_missing_specification_is_named() {
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_kemari-engine"))
         .args(["--spec", "/nonexistent/spec.json"])

@@ -3,7 +3,7 @@
 mod common;
 
 use common::client::{Flood, Traffic};
-use common::engine::{Engine, protected_pair, protected_pair_of, proxied_spec, spec};
+use common::engine::{Engine, protected_pair_of, proxied_spec, spec};
 use common::proxy::Proxy;
 use common::{eventually, in_guest_lab};
 use serde_json::{Value, json};

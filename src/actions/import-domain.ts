@@ -80,13 +80,14 @@ function commands(name: string, path: string, allowed: Allowed): string[] {
 async function write(path: string, text: string, force: boolean): Promise<void> {
   try {
     await mkdir(dirname(path), { recursive: true });
-    await (force ? writeDurably : createDurably)(path, text, 0o644);
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'EEXIST')
+    if (force) await writeDurably(path, text, 0o644);
+    else if (!(await createDurably(path, text, 0o644)))
       throw new AgentError(
         'refused',
         `${path} is there already: name another file, or replace it with --force`,
       );
+  } catch (error) {
+    if (error instanceof AgentError) throw error;
     throw new AgentError('state-unusable', `${path} cannot be written: ${messageOf(error)}`, {
       cause: error,
     });

@@ -22,7 +22,6 @@ export async function promote(env: Environment): Promise<number> {
   };
   const watch = watchSupervisor(paths);
   let answer;
-  let isRevived = false;
   try {
     answer = await ask();
   } catch (error) {
@@ -30,14 +29,11 @@ export async function promote(env: Environment): Promise<number> {
     if (toAgentError(error, 'protocol').code !== 'not-running') throw error;
     const { reviveSupervisor } = await import('./await-supervisor.js');
     await reviveSupervisor(paths, env, deadline - Date.now());
-    isRevived = true;
     answer = await ask();
   }
   await watch.end();
   const scripts = env['OCF_RESKEY_monitor_scripts'] ?? '';
-  // The one before may have begun a boot and not lived to say so. Of a guest that has been up for long the scripts say that at once.
-  const mayBoot = answer['promoted'] === 'cold' || (isRevived && answer['promoted'] === 'already');
-  if (mayBoot && scripts !== '') {
+  if (answer['promoted'] === 'cold' && scripts !== '') {
     const { awaitBoot } = await import('./await-boot.js');
     await awaitBoot(paths, env, deadline);
   }

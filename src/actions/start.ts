@@ -7,8 +7,10 @@ import { actionBudget } from '../pacemaker/environment.js';
 import { exitCode } from '../pacemaker/exit-codes.js';
 import { readParameters } from '../pacemaker/parameters.js';
 import { fencingIsOff } from '../pacemaker/tools.js';
+import { bounded } from '../common/bounded.js';
 import { AgentError, messageOf, systemCodeOf } from '../common/error.js';
 import { libraryDir, type Environment, type ResourcePaths } from '../common/paths.js';
+import { writeAll } from '../common/write-all.js';
 import { createRunDir } from '../supervise/launch.js';
 import { readProcessRecord } from '../supervise/process-record.js';
 import { startSupervisor, supervisorCommand } from '../supervise/start-supervisor.js';
@@ -55,7 +57,13 @@ export async function start(env: Environment): Promise<number> {
     const child = await startSupervisor(paths, env);
     const status = await awaitSupervisor(paths, child, deadline - Date.now());
     if (status.phase === 'running') {
-      await tellUtilization(resource, vm, values);
+      // The guest is more than what the scheduler counts it as.
+      const left = Math.max(deadline - Date.now(), 1);
+      await bounded('the utilization of the node', tellUtilization(resource, vm, values), left).catch(
+        (error: unknown) => {
+          writeAll(2, `${messageOf(error)}\n`);
+        },
+      );
       return exitCode.ok;
     }
     throw status.failure

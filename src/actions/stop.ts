@@ -1,4 +1,5 @@
 import { withEngine, type EngineClient } from '../engine/client.js';
+import { askToPowerOff, hasPoweredOff } from '../engine/power-off.js';
 import { actionBudget, resourceName } from '../pacemaker/environment.js';
 import { exitCode } from '../pacemaker/exit-codes.js';
 import { bounded } from '../common/bounded.js';
@@ -35,6 +36,7 @@ export async function stop(env: Environment): Promise<number> {
   try {
     await stopInOrder(paths, env, plan, began);
   } catch {
+    if (!isForced(env)) await powerOffAlone(paths, began + plan.orderly_until_ms).catch(() => undefined);
     await stopAlone(paths, env, began + plan.kill_at_ms).catch((error: unknown) => {
       writeAll(2, `stop goes on without an orderly end of the engine: ${messageOf(error)}\n`);
     });
@@ -73,6 +75,16 @@ async function awake(paths: ResourcePaths, env: Environment, budgetMs: number): 
     if (!wasStarted(paths) || (code !== 'not-running' && code !== 'timeout')) throw error;
     await reviveSupervisor(paths, env, deadline - Date.now());
   }
+}
+
+/** Without a supervisor: a guest whose engine answers still ends in order, if there is time. */
+async function powerOffAlone(paths: ResourcePaths, deadline: number): Promise<void> {
+  const left = deadline - Date.now();
+  if (left < limits.shutdown_least_ms) return;
+  const asked = withEngine(paths.engine_socket, async (engine) => {
+    if (await askToPowerOff(engine)) await hasPoweredOff(engine, deadline);
+  });
+  await bounded('the end of the guest', asked, left);
 }
 
 /** Without a supervisor: this action is the one owner of state.json once the old one is surely gone. */

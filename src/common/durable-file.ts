@@ -1,3 +1,4 @@
+import { constants } from 'node:fs';
 import { link, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
@@ -9,13 +10,18 @@ export async function writeDurably(path: string, content: string, mode: number):
   await write(path, `${path}.new`, content, mode, () => rename(`${path}.new`, path));
 }
 
-/** The same for a file that must not be there yet. @throws EEXIST if it is, also since a moment ago */
-export async function createDurably(path: string, content: string, mode: number): Promise<void> {
+/** The same for a file that must not be there yet. @returns false if it is, also since a moment ago: nothing is written then */
+export async function createDurably(path: string, content: string, mode: number): Promise<boolean> {
   const aside = `${path}.${process.pid}.new`;
+  let isNew = true;
   await write(path, aside, content, mode, async () => {
-    await link(aside, path);
+    await link(aside, path).catch((error: unknown) => {
+      if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error;
+      isNew = false;
+    });
     await rm(aside, { force: true });
   });
+  return isNew;
 }
 
 async function write(
@@ -26,7 +32,12 @@ async function write(
   arrive: () => Promise<void>,
 ): Promise<void> {
   try {
-    const file = await open(aside, 'w', mode);
+    // Its name can be guessed: no link leads elsewhere.
+    const file = await open(
+      aside,
+      constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW,
+      mode,
+    );
     try {
       await file.writeFile(content);
       await file.sync();

@@ -8,6 +8,8 @@ export const limits = {
   key_bytes: 4096,
   /** state.json and the records in the run folder. */
   record_bytes: 64 * 1024,
+  /** Lines of the log that a full disk has not taken yet; more are dropped. */
+  log_backlog_bytes: 1024 * 1024,
   /** How much of the end of the engine's log is read for its last words. */
   last_words_bytes: 64 * 1024,
 
@@ -49,6 +51,10 @@ export const limits = {
   patience_ms: 500,
   /** From SIGKILL to the end of the process; a process in uninterruptible I/O outlives it. */
   kill_ms: 10_000,
+  /** Who was found when that time was over has this long: an end takes a moment. */
+  kill_least_ms: 500,
+  /** A replica that takes longer to be built is worth a person's look; most are built in less. */
+  receiving_grace_ms: 15_000,
   /** The engine's data thread said nothing for so long: it is stuck, the guest with it. */
   data_thread_stuck_ms: 15_000,
   /** Between two tries of a monitor script that waits for a guest to boot. */

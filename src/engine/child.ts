@@ -1,9 +1,10 @@
-import { closeSync, fstatSync, openSync } from 'node:fs';
+import { closeSync, fstatSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { execa } from 'execa';
 import { AgentError } from '../common/error.js';
 import { limits } from '../common/limits.js';
+import { openLog } from '../common/open-log.js';
 import type { ResourcePaths } from '../common/paths.js';
 import { identify, type ProcessIdentity } from '../common/process-identity.js';
 import { EngineClient } from './client.js';
@@ -28,7 +29,7 @@ export async function startEngine(
   logLevel: string,
 ): Promise<EngineChild> {
   await rm(paths.engine_socket, { force: true });
-  const log = openSync(paths.engine_log, 'a', 0o600);
+  const log = openLog(paths.engine_log);
   try {
     const offset = fstatSync(log).size;
     const child = execa(executable, ['--spec', paths.spec, '--log-level', logLevel], {

@@ -33,6 +33,7 @@ export class AttributeKeeper {
   }
 
   want(value: string | null): void {
+    if (value !== this.#wanted) this.#renewing = false;
     this.#wanted = value;
     if (this.#written !== value) this.#work ??= this.#bring();
   }

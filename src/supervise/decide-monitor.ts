@@ -16,6 +16,8 @@ export interface MonitorEvidence {
   readonly sync?: SyncWord | undefined;
   /** Of a lost engine: Pacemaker is told as soon as nothing is due in the cluster. */
   readonly report_due?: boolean;
+  /** For how long the replica has been built; left out: nobody knows. */
+  readonly receiving_ms?: number | undefined;
   readonly failure: string | undefined;
 }
 
@@ -37,7 +39,7 @@ function plain(code: ExitCode, reason?: string): MonitorVerdict {
 
 /** The OCF monitor code. Pure. A frozen primary is healthy: a failed monitor would destroy the only valid guest. */
 export function decideMonitor(evidence: MonitorEvidence): MonitorVerdict {
-  const { phase, engine, was_promoted, sync, report_due = false, failure } = evidence;
+  const { phase, engine, was_promoted, sync, report_due = false, receiving_ms = 0, failure } = evidence;
   const broken = was_promoted ? exitCode.failed_promoted : exitCode.generic;
   switch (phase) {
     case 'starting':
@@ -91,6 +93,9 @@ export function decideMonitor(evidence: MonitorEvidence): MonitorVerdict {
     case 'parked':
       return plain(exitCode.ok);
     case 'receiving': {
+      // Right after a start this is as it should be. And a recurring monitor whose last result is none of its own cannot be cancelled in
+      // time by a new DC: until it has run again, a failover from a host that was the DC waits for Pacemaker's `cluster-delay`.
+      if (receiving_ms < limits.receiving_grace_ms) return plain(exitCode.ok, 'the replica is not complete');
       const progress = engine.sync_progress ? ` (${engine.sync_progress.percent}%)` : '';
       return {
         code: exitCode.ok,

@@ -9,6 +9,7 @@ import {
 } from '../pacemaker/tools.js';
 import { messageOf } from '../common/error.js';
 import { limits } from '../common/limits.js';
+import { openLog } from '../common/open-log.js';
 import { libraryDir, pathsOf, type Environment } from '../common/paths.js';
 import { AttributeKeeper } from './attribute-keeper.js';
 import { shownAttribute } from './decide-shown.js';
@@ -25,10 +26,14 @@ export async function supervise(runDir: string, env: Environment): Promise<numbe
   delete process.env['NODE_OPTIONS'];
   const paths = pathsOf(basename(runDir), env);
   const launch = await readLaunch(paths.launch);
-  const log = pino(
-    { level: launch.log_level, base: { resource: launch.resource, pid: process.pid } },
-    pino.destination({ dest: paths.log, sync: true, mkdir: true, mode: 0o600 }),
-  );
+  const lines = pino.destination({
+    dest: openLog(paths.log),
+    sync: true,
+    maxLength: limits.log_backlog_bytes,
+  });
+  // A disk that is full takes no line. What cannot be told must not end who keeps the guest.
+  lines.on('error', () => undefined);
+  const log = pino({ level: launch.log_level, base: { resource: launch.resource, pid: process.pid } }, lines);
   const keeper = (name: string, set: typeof setAttribute) =>
     new AttributeKeeper(
       {

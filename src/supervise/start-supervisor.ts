@@ -1,6 +1,7 @@
-import { closeSync, openSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 import { execa } from 'execa';
 import { AgentError } from '../common/error.js';
+import { openLog } from '../common/open-log.js';
 import type { Environment, ResourcePaths } from '../common/paths.js';
 import { selfCommand } from '../common/self-command.js';
 
@@ -43,7 +44,7 @@ export function supervisorCommand(paths: ResourcePaths): readonly string[] {
  */
 export async function startSupervisor(paths: ResourcePaths, env: Environment): Promise<SupervisorChild> {
   const [program = '', ...args] = supervisorCommand(paths);
-  const log = openSync(paths.log, 'a', 0o600);
+  const log = openLog(paths.log);
   try {
     const child = execa(program, args, {
       detached: true,

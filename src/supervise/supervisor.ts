@@ -16,7 +16,7 @@ import { Mailbox } from './mailbox.js';
 import { findProcesses, readProcessRecord } from './process-record.js';
 import { Publisher, type PublisherParts } from './publisher.js';
 import { reportLoss } from './report-loss.js';
-import { askToPowerOff, shutDownGuest } from './shut-down-guest.js';
+import { askEarly, shutDownGuest } from './shut-down-guest.js';
 import { stopEngine } from './stop-engine.js';
 import { survivorError } from './survivor-error.js';
 
@@ -42,6 +42,8 @@ export class Supervisor {
   #engine: EngineStatus | undefined;
   #peerOutdatedGeneration: number | undefined;
   #wasPromoted = false;
+  /** Since when the replica has been built, ms since 1970. */
+  #receivingSince: number | undefined;
   readonly #health: GuestHealth;
   readonly #publisher: Publisher;
   #promoting = false;
@@ -261,14 +263,15 @@ export class Supervisor {
    */
   stop(shutdownMs: number): Promise<void> {
     const deadline = Date.now() + shutdownMs;
+    // What an earlier stop does is no command to be given up for this one.
+    if (!this.#ending) this.#session?.abandonCommand();
     this.#ending = true;
     this.#session?.expectEnd();
-    this.#session?.abandonCommand();
     // A disk that hangs holds up the mailbox, and the guest must not end like by a power cut for that.
     let asked = Promise.resolve(false);
     const early = setTimeout(() => {
       if (this.#phase === 'running' && this.#session && shutdownMs > 0)
-        asked = askToPowerOff(this.#session, this.#parts.log);
+        asked = askEarly(this.#session, this.#parts.log);
     }, limits.patience_ms);
     return this.#mailbox.run(async () => {
       clearTimeout(early);
@@ -381,6 +384,7 @@ export class Supervisor {
   async #observe(session: EngineSession): Promise<EngineStatus> {
     const engine = await session.status();
     this.#engine = engine;
+    this.#receivingSince = engine.state === 'receiving' ? (this.#receivingSince ?? Date.now()) : undefined;
     this.#health.see(engine);
     this.#wasPromoted = engine.role === 'primary' && engine.state !== 'ended';
     return engine;
@@ -449,6 +453,7 @@ export class Supervisor {
       engine,
       was_promoted: this.#wasPromoted,
       sync: this.#parts.ledger.durable?.sync,
+      receiving_ms: this.#receivingSince === undefined ? undefined : Date.now() - this.#receivingSince,
       report_due: this.#report === 'due' && this.#demotedDead,
       failure: this.#failure?.message ?? silence,
     });

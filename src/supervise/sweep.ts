@@ -31,7 +31,8 @@ export async function sweep(
 ): Promise<void> {
   // Again until nobody is found: an engine may just have brought its supervisor back.
   for (let found = await allProcesses(paths); found.length > 0; found = await allProcesses(paths)) {
-    const survivors = await killAndWait(found, Math.min(limits.kill_ms, Math.max(deadline - Date.now(), 0)));
+    const left = Math.max(deadline - Date.now(), limits.kill_least_ms);
+    const survivors = await killAndWait(found, Math.min(limits.kill_ms, left));
     if (survivors.length > 0) throw survivorError(paths.resource, survivors);
   }
   await rm(paths.run_dir, { recursive: true, force: true });

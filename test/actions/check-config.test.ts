@@ -67,6 +67,9 @@ test("import makes of a VirtualDomain VM's description one that is taken, and sa
     },
   });
   expect((await host.run(`import ${virtManager} ${output}`)).reason).toContain('is there already');
+  // A folder that is none is another matter.
+  const { reason } = await host.run(`import ${virtManager} ${output}/vm1.xml`);
+  expect(reason).toContain('cannot be written');
   // Of several at once one writes it.
   const contested = join(host.folder, 'contested.xml');
   const codes = await Promise.all(

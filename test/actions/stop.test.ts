@@ -48,6 +48,21 @@ test('a supervisor alone that is a stopped process makes room for one that lets 
   expect(supervisor && isAlive(supervisor)).toBe(false);
 });
 
+test('a guest ends in order although no supervisor can be started', async () => {
+  const host = await Host.create({ status: protectedPrimary });
+  await host.run('start');
+  await host.awaitScore('10000');
+  const { supervisor } = await host.record();
+  const flock = join(host.folder, 'bin', 'flock');
+  await writeFile(flock, '#!/bin/sh\nexit 1\n');
+  await chmod(flock, 0o755);
+  send('SIGKILL', supervisor);
+  await eventually('the supervisor is gone', () => supervisor !== undefined && !isAlive(supervisor));
+  expect(await host.run('stop', { OCF_RESKEY_CRM_meta_timeout: '60000' })).toMatchObject({ code: 0 });
+  expect(await orders(host)).toEqual(['press-power-button', 'stop']);
+  expect(await host.state()).toMatchObject({ sync: 'clean' });
+});
+
 test('an engine that ignores stop is killed', async () => {
   const host = await Host.create({ behaviour: 'ignores-term', status: inSync });
   await host.run('start');

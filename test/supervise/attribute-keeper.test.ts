@@ -68,6 +68,20 @@ test('a value that is renewed is gone for a moment, also when it is just being w
   expect(attrd.calls.slice(before)).toEqual([null]);
 });
 
+test('a renewal that attrd does not take ends with the next wish: what runs is not taken away', async () => {
+  const attrd = new Attrd();
+  const keeper = new AttributeKeeper(attrd, () => undefined);
+  keeper.want('1000');
+  await keeper.settle(5_000);
+  attrd.failures = 1;
+  const before = attrd.calls.length;
+  keeper.renew();
+  keeper.want('10000');
+  await keeper.settle(5_000);
+  expect(attrd.calls.slice(before)).toEqual([null, '10000']);
+  expect(attrd.value).toBe('10000');
+});
+
 test('a failure is told and tried again until it is as wanted', async () => {
   const attrd = new Attrd();
   attrd.failures = 1;

@@ -260,7 +260,7 @@ describe('decideMonitor', () => {
     ['in-sync', 0, 0],
     ['handed-over', 0, 0],
     ['parked', 0, 0],
-    ['receiving', 0, 190],
+    ['receiving', 0, 0],
     ['empty', 0, 0],
   ])('%s is %d, and %d to a recurring monitor', (state, code, recurring) => {
     const { role } = engines.find((one) => one.state === state) ?? { role: 'primary' };
@@ -282,6 +282,13 @@ describe('decideMonitor', () => {
     expect(Buffer.byteLength(verdict.reason ?? '')).toBeLessThanOrEqual(128);
     for (const sync of ['none', 'protected', 'solo', 'clean'] as const)
       expect(decideMonitor({ ...left, sync })).toMatchObject({ code: 0, recurring: 0 });
+  });
+
+  test('a replica that is being built is degraded when that takes long', () => {
+    const engine = status({ role: 'secondary', state: 'receiving' });
+    const left = { phase: 'running', engine, was_promoted: false, failure: undefined } as const;
+    expect(decideMonitor({ ...left, receiving_ms: 14_999 })).toMatchObject({ code: 0, recurring: 0 });
+    expect(decideMonitor({ ...left, receiving_ms: 15_000 })).toMatchObject({ code: 0, recurring: 190 });
   });
 
   test.each(['freeze', 'ack'])('a frozen guest that is paused (%s) is degraded and lives', (paused_for) => {
