@@ -30,7 +30,7 @@ export const exitMeanings: Readonly<Record<ExitCode, string>> = {
   7: 'Nothing runs here, a start failed, a replica was lost, or the guest has powered itself off.',
   8: 'monitor: promoted, the guest is protected, or its outputs are held (frozen).',
   9: 'monitor: promoted, the guest is lost or sick, or its engine hangs or does not answer.',
-  190: 'recurring monitor, unpromoted: the replica is being built or is outdated, or its loss is about to be told.',
+  190: 'recurring monitor, unpromoted: the replica takes long to be built or is outdated, or its loss is about to be told.',
   191: 'recurring monitor, promoted: the guest runs without a complete replica, or is paused (freeze_timeout).',
 };
 
