@@ -10,6 +10,8 @@ use crate::limits::{LOOK_MAX, LOOK_MIN};
 const BELIEVE: f64 = 0.25;
 /// A look takes at most one part in so many of the guest's time.
 const LOOKS_SHARE: u32 = 20;
+/// And of that of a guest which may reach the bound before: a slow look must not let it write several times as much.
+const LOOKS_SHARE_AT_BOUND: u32 = 4;
 /// Longest time that is told apart from longer ones.
 const FOREVER: Duration = Duration::from_secs(3600);
 
@@ -77,8 +79,10 @@ impl Growth {
     /// When to look: half-way to the bound, and so often that a guest which begins to write is found out; but not so often that
     /// looking costs more than it is worth.
     pub(super) fn next_look(&self) -> Duration {
-        let least = LOOK_MIN.max(self.look * LOOKS_SHARE);
-        self.found_after + (self.until_full() / 2).min(LOOK_MAX).max(least)
+        let full = self.until_full();
+        let cheap = self.look * LOOKS_SHARE;
+        let least = cheap.min(full.max(self.look * LOOKS_SHARE_AT_BOUND));
+        self.found_after + (full / 2).min(LOOK_MAX).max(least.max(LOOK_MIN))
     }
 
     /// Whether it has, or will have before the next look can be, as many pages as it may have. An estimate alone is not enough.
@@ -133,8 +137,21 @@ mod tests {
     #[test]
     fn looks_that_cost_much_are_rare() {
         let mut growth = Growth::new(BOUND);
-        growth.captured(4000, MS, 40 * MS);
+        growth.captured(400, 100 * MS, 40 * MS);
+        growth.captured(400, 100 * MS, 40 * MS);
         assert_eq!(growth.next_look(), 800 * MS);
+    }
+
+    #[test]
+    fn looks_that_cost_much_are_less_rare_where_the_bound_comes_first() {
+        let mut growth = Growth::new(BOUND);
+        growth.captured(4000, MS, 40 * MS);
+        assert_eq!(growth.next_look(), 160 * MS);
+        // It is reached in 100 ms or so.
+        for _ in 0..40 {
+            growth.captured(4096, 100 * MS, 2 * MS);
+        }
+        assert!(growth.next_look() > 39 * MS && growth.next_look() < 60 * MS);
     }
 
     proptest! {
