@@ -255,20 +255,21 @@ impl Guest {
         let deadline = Instant::now() + GIVE_UP_TIMEOUT;
         // One that has failed in the middle keeps its end of the pipe, and one whose end is closed may yet say nothing.
         while self.monitor.awaits_save()? {
-            let mut waste = [0; 16 << 10];
-            let now = Instant::now();
-            if now >= deadline {
+            if Instant::now() >= deadline {
                 let error = io::ErrorKind::TimedOut.into();
                 return Err(call("waiting for the end of a save that has failed")(error));
             }
-            match self.gate.read(&mut waste, now + SAVE_LOOK) {
-                Err(error) if error.kind() == io::ErrorKind::TimedOut => {}
-                Ok(_) => std::thread::sleep(SAVE_LOOK),
-                Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {}
-                Err(error) => return Err(call("reading the guest's device state")(error)),
-            }
+            self.waste_state()?;
+            std::thread::sleep(SAVE_LOOK);
         }
+        // What it wrote before it answered would be in the way of the next one.
+        self.waste_state()?;
         self.run_state().map(|_| ())
+    }
+
+    fn waste_state(&self) -> Result<(), GuestError> {
+        let wasted = self.gate.empty();
+        wasted.map_err(call("reading the guest's device state"))
     }
 
     /// Reads a state that nobody wanted in the end.

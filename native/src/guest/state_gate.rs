@@ -108,6 +108,21 @@ impl StateGate {
         }
     }
 
+    /// Throws away what QEMU has written by now.
+    ///
+    /// # Errors
+    /// Whatever `read(2)` reports.
+    pub fn empty(&self) -> io::Result<()> {
+        let mut waste = [0; 16 << 10];
+        loop {
+            match rustix::io::read(&self.reader, &mut waste) {
+                Ok(0) | Err(rustix::io::Errno::AGAIN) => return Ok(()),
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
     fn wait(&self, deadline: Instant) -> io::Result<()> {
         let left = deadline.saturating_duration_since(Instant::now());
         let timeout = Timespec::try_from(left).map_err(io::Error::other)?;
@@ -165,6 +180,20 @@ mod tests {
             poll(&mut pipe, Some(&Timespec::default())).expect("poll");
             std::thread::yield_now();
         }
+    }
+
+    #[test]
+    fn a_state_that_nobody_wants_is_not_in_the_way_of_the_next() {
+        static GONE_ON: AtomicBool = AtomicBool::new(false);
+        let gate = StateGate::create().expect("pipe");
+        gate.shut().expect("empty");
+        let saving = save(&gate, vec![7; 100_000], &GONE_ON);
+        reached(&gate);
+        gate.open().expect("room for all of it");
+        saving.join().expect("written");
+        gate.shut().expect_err("it is full");
+        gate.empty().expect("read");
+        gate.shut().expect("empty");
     }
 
     #[test]
