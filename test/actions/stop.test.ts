@@ -48,16 +48,22 @@ test('a supervisor alone that is a stopped process makes room for one that lets 
   expect(supervisor && isAlive(supervisor)).toBe(false);
 });
 
-test('a guest ends in order although no supervisor can be started', async () => {
+/** A guest whose supervisor is dead; whoever would start another one takes its lock by this `flock`. */
+async function unsupervised(flock: string): Promise<Host> {
   const host = await Host.create({ status: protectedPrimary });
   await host.run('start');
   await host.awaitScore('10000');
   const { supervisor } = await host.record();
-  const flock = join(host.folder, 'bin', 'flock');
-  await writeFile(flock, '#!/bin/sh\nexit 1\n');
-  await chmod(flock, 0o755);
+  const path = join(host.folder, 'bin', 'flock');
+  await writeFile(path, flock);
+  await chmod(path, 0o755);
   send('SIGKILL', supervisor);
   await eventually('the supervisor is gone', () => supervisor !== undefined && !isAlive(supervisor));
+  return host;
+}
+
+test('a guest ends in order although no supervisor can be started', async () => {
+  const host = await unsupervised('#!/bin/sh\nexit 1\n');
   expect(await host.run('stop', { OCF_RESKEY_CRM_meta_timeout: '60000' })).toMatchObject({ code: 0 });
   expect(await orders(host)).toEqual(['press-power-button', 'stop']);
   expect(await host.state()).toMatchObject({ sync: 'clean' });
@@ -162,15 +168,7 @@ test('a supervisor that is dead is started again to let the guest end in order',
 });
 
 test('a supervisor that is dead may take its time to come back on a busy host', async () => {
-  const host = await Host.create({ status: protectedPrimary });
-  await host.run('start');
-  await host.awaitScore('10000');
-  const { supervisor } = await host.record();
-  const flock = join(host.folder, 'bin', 'flock');
-  await writeFile(flock, '#!/bin/sh\nsleep 5\nexec /usr/bin/flock "$@"\n');
-  await chmod(flock, 0o755);
-  send('SIGKILL', supervisor);
-  await eventually('the supervisor is gone', () => supervisor !== undefined && !isAlive(supervisor));
+  const host = await unsupervised('#!/bin/sh\nsleep 5\nexec /usr/bin/flock "$@"\n');
   expect(await host.run('stop', { OCF_RESKEY_CRM_meta_timeout: '120000' })).toMatchObject({ code: 0 });
   expect(await orders(host)).toEqual(['press-power-button', 'stop']);
 });

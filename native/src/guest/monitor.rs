@@ -237,15 +237,30 @@ mod tests {
         request
     }
 
+    /// Both ends of a connection.
+    fn connection() -> [UnixStream; 2] {
+        UnixStream::pair().expect("pair").into()
+    }
+
+    /// A gate, and how who saves opens it.
+    fn gate() -> (StateGate, String) {
+        let gate = StateGate::create().expect("pipe");
+        let path = format!("{WORKING_FOLDER}/{}", gate.path_in_qemu());
+        (gate, path)
+    }
+
+    /// When QEMU has greeted on both connections.
+    fn monitor(talk: UnixStream, orders: UnixStream, timeout: Duration) -> Monitor {
+        let talk = Qmp::negotiate(talk, Events::Keep, timeout).expect("talk");
+        let orders = Qmp::negotiate(orders, Events::Drop, timeout).expect("orders");
+        Monitor::new(talk, orders, "9").expect("monitor")
+    }
+
     #[test]
     fn a_power_off_that_comes_while_the_state_is_saved_is_known_when_it_is() {
         const OK: &str = "{\"return\":{}}\n";
-        let ((talk, mut qemu_talk), (orders, mut qemu_orders)) = (
-            UnixStream::pair().expect("pair"),
-            UnixStream::pair().expect("pair"),
-        );
-        let gate = StateGate::create().expect("pipe");
-        let path = format!("{WORKING_FOLDER}/{}", gate.path_in_qemu());
+        let ([talk, mut qemu_talk], [orders, mut qemu_orders]) = (connection(), connection());
+        let (gate, path) = gate();
         let qemu = std::thread::spawn(move || {
             for socket in [&mut qemu_talk, &mut qemu_orders] {
                 socket.write_all(b"{\"QMP\":{}}\n").expect("greeting");
@@ -266,9 +281,7 @@ mod tests {
             (heard, qemu_talk)
         });
         let timeout = Duration::from_secs(20);
-        let talk = Qmp::negotiate(talk, Events::Keep, timeout).expect("talk");
-        let orders = Qmp::negotiate(orders, Events::Drop, timeout).expect("orders");
-        let mut monitor = Monitor::new(talk, orders, "9").expect("monitor");
+        let mut monitor = monitor(talk, orders, timeout);
         monitor.cont().expect("cont");
         gate.shut().expect("empty");
         monitor
@@ -291,12 +304,8 @@ mod tests {
     fn a_save_that_is_refused_is_over_although_its_pipe_stays_open() {
         const OK: &str = "{\"return\":{}}\n";
         const NO: &str = "{\"error\":{\"class\":\"GenericError\",\"desc\":\"no\"}}\n";
-        let ((talk, mut qemu_talk), (orders, mut qemu_orders)) = (
-            UnixStream::pair().expect("pair"),
-            UnixStream::pair().expect("pair"),
-        );
-        let gate = StateGate::create().expect("pipe");
-        let path = format!("{WORKING_FOLDER}/{}", gate.path_in_qemu());
+        let ([talk, mut qemu_talk], [orders, mut qemu_orders]) = (connection(), connection());
+        let (gate, path) = gate();
         let qemu = std::thread::spawn(move || {
             for socket in [&mut qemu_talk, &mut qemu_orders] {
                 socket.write_all(b"{\"QMP\":{}}\n").expect("greeting");
@@ -311,9 +320,7 @@ mod tests {
             (pipe, qemu_talk)
         });
         let timeout = Duration::from_secs(20);
-        let talk = Qmp::negotiate(talk, Events::Keep, timeout).expect("talk");
-        let orders = Qmp::negotiate(orders, Events::Drop, timeout).expect("orders");
-        let mut monitor = Monitor::new(talk, orders, "9").expect("monitor");
+        let mut monitor = monitor(talk, orders, timeout);
         gate.shut().expect("empty");
         let refused = monitor
             .stop_and_save(AfterSave::RunOn, &gate)
